@@ -1,0 +1,102 @@
+"""What of a batch travels: the call, the space and the options, as bytes the server only stores.
+
+Apart from `model.py` because nodes and slots read it: this module must import neither pydantic
+nor yaml. The encoding is msgpack by msgspec, which validates types while it decodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class PythonCall(msgspec.Struct, frozen=True, tag="python"):
+    """A function, coroutine function or class (made with the parameters, then ``run()``).
+
+    Args:
+        target: ``module:qualified.name``.
+        file: the file that defines the module, a key of `Spec.files`; None if the module is
+            importable on the node.
+    """
+
+    target: str
+    file: str | None = None
+
+
+class PickledCall(msgspec.Struct, frozen=True, tag="pickled"):
+    """A callable sent by value.
+
+    Args:
+        payload: the callable, pickled by cloudpickle.
+        name: its qualified name, for people.
+    """
+
+    payload: bytes
+    name: str
+
+
+class CommandCall(msgspec.Struct, frozen=True, tag="command"):
+    """A command: a text for the shell, or a list of arguments that runs without one."""
+
+    template: str | list[str]
+
+
+class QueueCall(msgspec.Struct, frozen=True, tag="queue"):
+    """Each item brings its own call: ``(target, args, kwargs)`` of a plain `put`."""
+
+
+Call = PythonCall | PickledCall | CommandCall | QueueCall
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How the tasks of a batch are run.
+
+    Args:
+        retries: further attempts after a failed one, at least 0.
+        timeout: seconds an attempt may take; None for no limit.
+        priority: batches of a higher one are served first.
+    """
+
+    retries: int = 0
+    timeout: float | None = None
+    priority: int = 0
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """One batch as it travels.
+
+    Args:
+        name: for people; not unique.
+        call: what each task runs.
+        options: how.
+        space: the document of a parameter space (see `farm.batch.space.from_document`); None if
+            the arguments travel as blocks of pickled items.
+        files: the Python files that are shipped, by name.
+        digest: SHA-256 (hex) over ``files``; empty if there are none.
+    """
+
+    name: str
+    call: Call
+    options: Options = Options()
+    space: dict[str, Any] | None = None
+    files: dict[str, bytes] = {}
+    digest: str = ""
+
+
+_decoder = msgspec.msgpack.Decoder(Spec)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(spec: Spec) -> bytes:
+    """The bytes that travel and are journalled."""
+    return _encoder.encode(spec)
+
+
+def decode(data: bytes) -> Spec:
+    """The reverse of `encode`.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not a `Spec`.
+    """
+    return _decoder.decode(data)
