@@ -1,0 +1,177 @@
+"""Settings: each is declared here once, with its flag, its variable, its default and its help.
+
+Flags win over ``FARM_*`` variables, those over the file given with ``--config``, that over the
+defaults. The file is YAML; its keys are the names of the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import platformdirs
+
+from farm.errors import ConfigError
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 7077
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T]):
+    """One setting.
+
+    Args:
+        name: as in a settings file; the flag is ``--name`` with dashes.
+        read: makes the value of a text or of a value of a settings file; raises ValueError.
+        default: the value where nothing else is given.
+        help: a sentence for ``--help``.
+        variable: the environment variable.
+    """
+
+    name: str
+    read: Callable[[Any], T]
+    default: T
+    help: str
+    variable: str
+
+    @property
+    def flag(self) -> str:
+        """As it is written on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _port(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= 65535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return number
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("it is a number of at least 1")
+    return number
+
+
+def _seconds(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < 1e9:
+        raise ValueError("it is a number of seconds above 0")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("it is a text")
+    return value
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(str(value))).expanduser()
+
+
+def default_data() -> Path:
+    """Where the server keeps its journal unless told otherwise."""
+    return platformdirs.user_state_path("farm")
+
+
+SERVE_HOST = Setting("host", _text, DEFAULT_HOST, "The address to listen on.", "FARM_SERVE_HOST")
+SERVE_PORT = Setting(
+    "port", _port, DEFAULT_PORT, "The port to listen on; 0 picks one.", "FARM_SERVE_PORT"
+)
+DATA = Setting[Path | None](
+    "data", _path, None, "The directory of the journal; made if missing.", "FARM_DATA"
+)
+AUTHKEY_FILE = Setting[Path | None](
+    "authkey_file", _path, None, "The file that holds the key.", "FARM_AUTHKEY_FILE"
+)
+HOST = Setting(
+    "host",
+    _text,
+    f"{DEFAULT_HOST}:{DEFAULT_PORT}",
+    "The server: HOST, HOST:PORT or [IPV6]:PORT.",
+    "FARM_HOST",
+)
+PROCESSES = Setting[int | None](
+    "processes",
+    _count,
+    None,
+    "Processes to run tasks in; as many as CPUs this process may use.",
+    "FARM_PROCESSES",
+)
+NAME = Setting[str | None]("name", _text, None, "The node's name; the machine's.", "FARM_NAME")
+GRACE = Setting(
+    "grace",
+    _seconds,
+    30.0,
+    "Seconds that running tasks are given to end when the node is told to stop.",
+    "FARM_GRACE",
+)
+
+SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA)
+WORKER = (HOST, PROCESSES, NAME, AUTHKEY_FILE, GRACE)
+
+
+class Settings:
+    """The values of one command's settings, from all four sources.
+
+    Args:
+        known: the command's settings.
+        flags: by name; None where the flag was not given.
+        environment: the variables.
+        file: what the settings file holds; None if there is none.
+        file_name: for messages.
+
+    Raises:
+        ConfigError: a value is wrong or a key of the file unknown; names the source.
+    """
+
+    def __init__(
+        self,
+        known: tuple[Setting[Any], ...],
+        flags: Mapping[str, Any],
+        environment: Mapping[str, str],
+        file: Mapping[str, Any] | None = None,
+        file_name: str = "",
+    ) -> None:
+        names = {setting.name for setting in known}
+        unknown = sorted(str(key) for key in (file or {}) if key not in names)
+        if unknown:
+            raise ConfigError(
+                f"{file_name}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(names))}"
+            )
+        self._values = {
+            setting.name: _find(setting, flags, environment, file or {}, file_name)
+            for setting in known
+        }
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        value: T = self._values[setting.name]
+        return value
+
+
+def _find(
+    setting: Setting[T],
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Mapping[str, Any],
+    file_name: str,
+) -> T:
+    sources = (
+        (flags.get(setting.name), setting.flag),
+        (environment.get(setting.variable) or None, setting.variable),
+        (file.get(setting.name), f"{file_name}: {setting.name}"),
+    )
+    for value, source in sources:
+        if value is not None:
+            try:
+                return setting.read(value)
+            except (ValueError, TypeError) as error:
+                raise ConfigError(f"{source}: {value!r} cannot be used: {error}") from error
+    return setting.default

@@ -1,0 +1,1 @@
+"""Bytes between machines: messages, their encoding, framed connections, keys."""

@@ -1,0 +1,135 @@
+"""The one place where bytes from outside are unpickled: builtin values, and nothing else.
+
+An allow-list of opcodes, not only of globals: a ten-byte pickle with a huge memo index asks for a
+gigabyte without naming any global, and a nest of shared tuples used as a dict's key takes time
+exponential in its depth to hash.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+from farm.errors import ProtocolError
+
+PROTOCOL = 4
+"""The pickle protocol of replies to plain clients: every supported Python reads it."""
+
+_ALLOWED = frozenset(
+    opcode[0]
+    for opcode in (
+        # Numbers, text and bytes, none longer than the frame. BYTEARRAY8 is not among them: it
+        # allocates what the sender claims before it reads.
+        pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1,
+        pickle.BININT2, pickle.LONG1, pickle.LONG4, pickle.BINFLOAT, pickle.BINUNICODE,
+        pickle.SHORT_BINUNICODE, pickle.BINUNICODE8, pickle.BINBYTES, pickle.SHORT_BINBYTES,
+        pickle.BINBYTES8,
+        # Containers
+        pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
+        pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT, pickle.SETITEM,
+        pickle.SETITEMS, pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET,
+        # Structure
+        pickle.PROTO, pickle.FRAME, pickle.MARK, pickle.STOP, pickle.MEMOIZE, pickle.BINGET,
+        pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT,
+    )
+)  # fmt: skip
+
+_SCALARS = (type(None), bool, int, float, str, bytes)
+
+
+def _check_key(key: Any) -> None:
+    """Refuse a dict key or set item whose hash could cost more than its size."""
+    if isinstance(key, _SCALARS):
+        return
+    if isinstance(key, tuple | frozenset) and all(isinstance(item, _SCALARS) for item in key):
+        return
+    raise pickle.UnpicklingError("a dict's keys and a set's items are plain values or tuples")
+
+
+_PurePythonUnpickler: Any = pickle._Unpickler  # the C one has no dispatch table to narrow
+
+
+class _BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base is Any
+    """Builds builtins only: every other opcode is missing from its dispatch table."""
+
+    dispatch = {  # noqa: RUF012 - the base class's protocol
+        opcode: function
+        for opcode, function in _PurePythonUnpickler.dispatch.items()
+        if opcode in _ALLOWED
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is not a builtin value")
+
+    def _put(self, index: int) -> None:
+        # Picklers count up from 0, so a larger index is a claim for memory, not a reference.
+        if index > len(self.memo):
+            raise pickle.UnpicklingError(f"memo index {index} is out of order")
+        self.memo[index] = self.stack[-1]
+
+    def load_binput(self) -> None:
+        self._put(self.read(1)[0])
+
+    def load_long_binput(self) -> None:
+        self._put(int.from_bytes(self.read(4), "little"))
+
+    def load_setitem(self) -> None:
+        _check_key(self.stack[-2])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_setitems()
+
+    def load_additems(self) -> None:
+        for item in self.stack:
+            _check_key(item)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        for item in self.stack:
+            _check_key(item)
+        super().load_frozenset()
+
+    dispatch.update(
+        {
+            pickle.BINPUT[0]: load_binput,
+            pickle.LONG_BINPUT[0]: load_long_binput,
+            pickle.SETITEM[0]: load_setitem,
+            pickle.SETITEMS[0]: load_setitems,
+            pickle.ADDITEMS[0]: load_additems,
+            pickle.FROZENSET[0]: load_frozenset,
+        }
+    )
+
+
+def loads(data: bytes | bytearray | memoryview) -> Any:
+    """Unpickle None, bool, int, float, str, bytes and the builtin containers of them.
+
+    Raises:
+        ProtocolError: anything else is in it; nothing was executed.
+    """
+    try:
+        return _BuiltinsUnpickler(io.BytesIO(data)).load()
+    except KeyError as error:
+        raise ProtocolError(f"pickle opcode {error.args[0]!r} is not of a builtin value") from error
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
+        reason = str(error) or "it is cut short"
+        raise ProtocolError(f"the pickle is not of builtin values: {reason}") from error
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle builtin values for a plain client, or for a node."""
+    return pickle.dumps(value, PROTOCOL)

@@ -1,0 +1,407 @@
+"""Every message between farm's own client, node and server, in one place.
+
+A frame carries ``[id, message]``. A request has an id above 0 and is answered once with the same
+id, in any order; id 0 is a message that wants no answer. Each request is idempotent, so that one
+whose answer was lost can be sent again. Payloads are opaque bytes: the server never looks inside.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from farm.batch.spec import Options
+
+PROTOCOL = 1
+"""The number a client names when it connects; raised by any change an older peer cannot read."""
+
+Range = tuple[int, int]
+"""Consecutive indices ``[start, stop)``."""
+
+
+class Message(msgspec.Struct, tag=True, array_like=True):
+    """The base of all: encoded as ``[tag, field, field, ...]``."""
+
+
+# -- anyone -----------------------------------------------------------------------------------
+
+
+class Hello(Message):
+    """The first request of a connection: who speaks. Answered by `Welcome`."""
+
+    version: str
+    python: str
+
+
+class Welcome(Message):
+    """The server's version, and the id that its data directory has had since it was made."""
+
+    version: str
+    server: str
+
+
+class Done(Message):
+    """The request was carried out; there is nothing to say."""
+
+
+class Refused(Message):
+    """The request was not carried out: a stable code, and a sentence for people."""
+
+    code: str
+    text: str
+
+
+# -- clients ----------------------------------------------------------------------------------
+
+
+class Block(Message):
+    """Items ``[start, stop)`` of a batch whose arguments travel by value, pickled as one list."""
+
+    start: int
+    stop: int
+    payload: bytes
+
+
+class Submit(Message):
+    """A new batch. ``token`` makes it idempotent. Answered by `Submitted`.
+
+    ``spec`` is a `farm.batch.spec.Spec` without its files; those travel as ``files``, stored once
+    under ``digest``. ``open`` means that `Append` will follow and ``total`` will grow.
+    """
+
+    token: str
+    name: str
+    total: int
+    options: Options
+    spec: bytes
+    files: dict[str, bytes] = {}
+    digest: str = ""
+    blocks: list[Block] = []
+    open: bool = False
+
+
+class Submitted(Message):
+    """The batch is journalled under this id."""
+
+    batch: int
+
+
+class Append(Message):
+    """More blocks for an open batch; ``close`` says that they were the last."""
+
+    batch: int
+    blocks: list[Block]
+    close: bool = False
+
+
+class GetStatus(Message):
+    """How a batch stands. ``ref`` is an id, a name (its latest batch) or ``last``.
+
+    With ``wait`` (seconds) the answer comes when the batch has ended, or after that time.
+    """
+
+    ref: str
+    wait: float = 0.0
+
+
+class NodeShare(Message):
+    """What one node did for a batch: tasks done, and seconds they took."""
+
+    node: str
+    done: int
+    seconds: float
+
+
+class Status(Message):
+    """How a batch stands; times are seconds since the epoch by the server's clock, 0 if not yet.
+
+    ``total = pending + running + done + failed + cancelled``. ``state`` is ``waiting``,
+    ``running``, ``done`` (every task succeeded), ``failed`` (all ended, some failed) or
+    ``cancelled``. ``retried`` counts attempts beyond the first.
+    """
+
+    batch: int
+    name: str
+    state: str
+    total: int
+    pending: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    retried: int
+    submitted: float
+    started: float
+    ended: float
+    seconds: float
+    priority: int
+    open: bool
+    nodes: list[NodeShare]
+
+
+class ListBatches(Message):
+    """The latest batches, newest first, at most ``limit``. Answered by `Batches`."""
+
+    limit: int = 100
+
+
+class Batches(Message):
+    """The answer to `ListBatches`; ``total`` is how many the server knows."""
+
+    batches: list[Status]
+    total: int
+
+
+class GetSpec(Message):
+    """What a batch is. Answered by `SpecFound`."""
+
+    batch: int
+
+
+class SpecFound(Message):
+    """A batch's spec without its files, and the digest under which `GetCode` gives them."""
+
+    batch: int
+    name: str
+    total: int
+    spec: bytes
+    digest: str
+
+
+class GetOutcomes(Message):
+    """Outcomes in the order in which they were recorded, after ``cursor`` (0 is the beginning).
+
+    With ``wait`` (seconds) an empty answer is held back until there is one or the batch ended.
+    """
+
+    batch: int
+    cursor: int
+    wait: float = 0.0
+
+
+class GetResults(Message):
+    """Outcomes in index order from ``start`` on; waits for the first one as `GetOutcomes` does."""
+
+    batch: int
+    start: int
+    wait: float = 0.0
+
+
+class Failure(Message):
+    """Why a task's attempt failed; ``exception`` is pickled, None if it could not be."""
+
+    kind: str
+    type_name: str
+    text: str
+    traceback: str
+    exception: bytes | None = None
+
+
+class Outcome(Message):
+    """What was recorded for indices ``[start, stop)``.
+
+    For tasks that are done, ``payload`` is a pickled list of results in which ``start`` stands at
+    ``offset``, and ``seconds`` one float32 a task in the same places. A failed task has
+    ``failure`` instead. ``retried`` holds (index, attempts) where there was more than one.
+    """
+
+    start: int
+    stop: int
+    node: str
+    offset: int
+    payload: bytes
+    seconds: bytes
+    failure: Failure | None = None
+    retried: list[tuple[int, int]] = []
+
+
+class Outcomes(Message):
+    """A page of outcomes. ``ended`` says that no further ones will be recorded."""
+
+    outcomes: list[Outcome]
+    cursor: int
+    ended: bool
+    state: str
+
+
+class Cancel(Message):
+    """Give up what is not done of a batch; answered by its `Status`."""
+
+    ref: str
+
+
+class GetNodes(Message):
+    """The nodes that are connected, and those lately lost. Answered by `Nodes`."""
+
+
+class NodeInfo(Message):
+    """One node: ``silent`` is the seconds since it was last heard, ``up`` those since it joined."""
+
+    node: int
+    name: str
+    address: str
+    state: str
+    slots: int
+    running: int
+    done: int
+    failed: int
+    silent: float
+    up: float
+    version: str
+    python: str
+
+
+class Nodes(Message):
+    """The answer to `GetNodes`."""
+
+    nodes: list[NodeInfo]
+
+
+# -- nodes ------------------------------------------------------------------------------------
+
+
+class Held(Message):
+    """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
+
+    batch: int
+    ranges: list[Range]
+
+
+class Join(Message):
+    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`."""
+
+    name: str
+    slots: int
+    node: int
+    held: list[Held]
+
+
+class Joined(Message):
+    """The node's id and name, and which of the ranges it held it is to drop."""
+
+    node: int
+    name: str
+    beat: float
+    drop: list[Held]
+
+
+class Want(Message):
+    """The node has room for ``free`` slots' work; replaces what it said before. No answer."""
+
+    free: int
+
+
+class Lease(Message):
+    """Ranges of one batch handed to the node (sent with id 0).
+
+    ``mean`` is the farm's mean task time in seconds, 0 if not known. ``blocks`` are such as are
+    small; the node asks for others with `GetBlock`.
+    """
+
+    batch: int
+    ranges: list[Range]
+    mean: float = 0.0
+    blocks: list[Block] = []
+
+
+class GetBlock(Message):
+    """The block that holds ``index``. Answered by a `Block`."""
+
+    batch: int
+    index: int
+
+
+class GetCode(Message):
+    """The files of a digest. Answered by `Code`."""
+
+    digest: str
+
+
+class Code(Message):
+    """Python files by name."""
+
+    files: dict[str, bytes]
+
+
+class Part(Message):
+    """Finished tasks ``[start, stop)``: their pickled results and float32 seconds."""
+
+    batch: int
+    start: int
+    stop: int
+    payload: bytes
+    seconds: bytes
+
+
+class Failed(Message):
+    """One failed attempt."""
+
+    batch: int
+    index: int
+    seconds: float
+    failure: Failure
+
+
+class Report(Message):
+    """What came of a node's leases. Answered by `Done` once it is journalled.
+
+    ``returned`` are ranges the node could not run (a slot died beneath them).
+    """
+
+    parts: list[Part]
+    failed: list[Failed]
+    returned: list[Held]
+
+
+class Beat(Message):
+    """A node is alive; sent on a connection of its own."""
+
+    node: int
+
+
+class Dropped(Message):
+    """The server wants no more of a batch (sent with id 0): kill what runs, forget the rest."""
+
+    batch: int
+
+
+class Leave(Message):
+    """The node goes; what it held is given to others at once."""
+
+    node: int
+
+
+Request = (
+    Hello
+    | Submit
+    | Append
+    | GetStatus
+    | ListBatches
+    | GetSpec
+    | GetOutcomes
+    | GetResults
+    | Cancel
+    | GetNodes
+    | Join
+    | Want
+    | GetBlock
+    | GetCode
+    | Report
+    | Beat
+    | Leave
+)
+Reply = (
+    Welcome
+    | Done
+    | Refused
+    | Submitted
+    | Status
+    | Batches
+    | SpecFound
+    | Outcomes
+    | Nodes
+    | Joined
+    | Lease
+    | Block
+    | Code
+    | Dropped
+)
