@@ -32,6 +32,7 @@ _READ_BYTES = 256 * 1024
 _USER_TIMEOUT_MS = 30_000
 
 # A selector for one wait: poll needs no descriptor of its own, Windows has only select.
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
@@ -138,14 +139,29 @@ class Channel:
         while True:
             pending = not self.flush()
             left = max(0.0, deadline - time.monotonic())
-            with _Selector() as selector:
-                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if pending else 0)
-                selector.register(self._sock, wanted)
-                events = selector.select(left)
-            if any(event & selectors.EVENT_READ for _, event in events):
+            event = self._select(READ | WRITE if pending else READ, left)
+            if event & READ:
                 return True
-            if not events and left == 0.0:
+            if not event and left == 0.0:
                 return False
+
+    def drain(self) -> None:
+        """Wait until everything is on its way, so that no caller outruns the network.
+
+        Raises:
+            OSError: the connection is lost, or its peer takes nothing any more.
+        """
+        while not self.flush():
+            self._select(WRITE, SEND_SECONDS)
+
+    def _select(self, wanted: int, seconds: float) -> int:
+        """Which of the wanted events the socket has, 0 if none came in time."""
+        with _Selector() as selector:
+            try:
+                selector.register(self._sock, wanted)
+            except ValueError as error:
+                raise OSError("the connection is closed") from error
+            return next((event for _, event in selector.select(seconds)), 0)
 
     def receive(self, deadline: float) -> bytes:
         """The next frame, waited for until ``deadline`` (of `time.monotonic`).

@@ -137,6 +137,11 @@ class Status(Message):
     open: bool
     nodes: list[NodeShare]
 
+    @property
+    def over(self) -> bool:
+        """Whether no further outcome will be recorded."""
+        return self.state in ("done", "failed", "cancelled")
+
 
 class ListBatches(Message):
     """The latest batches, newest first, at most ``limit``. Answered by `Batches`."""
@@ -201,12 +206,14 @@ class Outcome(Message):
 
     For tasks that are done, ``payload`` is a pickled list of results in which ``start`` stands at
     ``offset``, and ``seconds`` one float32 a task in the same places. A failed task has
-    ``failure`` instead. ``retried`` holds (index, attempts) where there was more than one.
+    ``failure`` instead. ``elapsed`` is what all of them took together. ``retried`` holds
+    (index, attempts) where there was more than one.
     """
 
     start: int
     stop: int
     node: str
+    elapsed: float
     offset: int
     payload: bytes
     seconds: bytes

@@ -1,0 +1,263 @@
+"""A batch that was submitted: wait for it, look at it, read what came of it."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from farm.batch import spec as specs
+from farm.batch.space import from_document
+from farm.client.outcome import Outcome, expand
+from farm.errors import (
+    BatchCancelledError,
+    ProtocolError,
+    RequestError,
+    UnknownBatchError,
+    WaitTimeoutError,
+)
+from farm.wire import messages
+
+if TYPE_CHECKING:
+    from farm.client.link import Link
+
+POLL_SECONDS = 30.0
+"""Seconds a request is held back by the server; then it is asked again."""
+
+Loads = Callable[[bytes], Any]
+M = TypeVar("M", bound=messages.Message)
+
+
+class Batch:
+    """One batch of a session.
+
+    Example:
+        >>> batch = session.submit(pow, params=[...])           # doctest: +SKIP
+        >>> for value in batch.results():                       # doctest: +SKIP
+        ...     print(value)
+    """
+
+    def __init__(self, link: Link, number: int) -> None:
+        self._link = link
+        self.id = number
+        self._found: messages.SpecFound | None = None
+
+    def __repr__(self) -> str:
+        return f"<farm batch {self.id}>"
+
+    def __len__(self) -> int:
+        """How many tasks it has (so far, if it is still being submitted)."""
+        return self.status().total
+
+    # -- how it stands ------------------------------------------------------------------------
+
+    def status(self, wait: float = 0.0) -> messages.Status:
+        """How the batch stands.
+
+        Args:
+            wait: seconds to wait for its end; the answer comes then, or after that time.
+        """
+        return ask(self._link, messages.GetStatus(str(self.id), wait), messages.Status)
+
+    def wait(self, timeout: float | None = None) -> messages.Status:
+        """Wait until the batch has ended; its last status.
+
+        Args:
+            timeout: seconds; None to wait for as long as it takes.
+
+        Raises:
+            WaitTimeoutError: it has not ended by then.
+
+        Example:
+            >>> batch.wait(60).state                            # doctest: +SKIP
+            'done'
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self.status(_left(deadline))
+            if status.over:
+                return status
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"batch {self.id} has not ended within {timeout:g} s: "
+                    f"{status.done + status.failed} of {status.total} tasks have"
+                )
+
+    def cancel(self) -> messages.Status:
+        """Give up what is not done: running tasks are killed, nothing further is run."""
+        return ask(self._link, messages.Cancel(str(self.id)), messages.Status)
+
+    # -- what came of it ----------------------------------------------------------------------
+
+    def outcomes(
+        self, timeout: float | None = None, *, loads: Loads = pickle.loads
+    ) -> Iterator[Outcome]:
+        """Every task's outcome as it comes, failures as objects.
+
+        Args:
+            timeout: seconds to wait for the next one; None for as long as it takes.
+            loads: unpickles results.
+
+        Raises:
+            WaitTimeoutError: none came in that time.
+
+        Example:
+            >>> for outcome in batch.outcomes():                # doctest: +SKIP
+            ...     print(outcome.index, outcome.value if outcome.ok else outcome.error)
+        """
+        cursor = 0
+        for page in self._pages(
+            lambda at, wait: messages.GetOutcomes(self.id, at, wait), cursor, timeout
+        ):
+            for part in page.outcomes:
+                yield from expand(part, loads)
+
+    def ordered(
+        self, timeout: float | None = None, *, start: int = 0, loads: Loads = pickle.loads
+    ) -> Iterator[Outcome]:
+        """Every task's outcome in index order; ends early if the batch is cancelled.
+
+        Args:
+            timeout: seconds to wait for the next one; None for as long as it takes.
+            start: the first index.
+            loads: unpickles results.
+
+        Raises:
+            WaitTimeoutError: the next one did not come in that time.
+        """
+        for page in self._pages(
+            lambda at, wait: messages.GetResults(self.id, at, wait), start, timeout
+        ):
+            for part in page.outcomes:
+                yield from expand(part, loads, start)
+
+    def results(self, timeout: float | None = None) -> Iterator[Any]:
+        """What the tasks returned, in index order, each as soon as it and all before it are there.
+
+        Raises:
+            TaskError: where a task failed.
+            BatchCancelledError: the batch was cancelled and the next result will never be.
+            WaitTimeoutError: the next one did not come within ``timeout`` seconds.
+
+        Example:
+            >>> list(session.submit(abs, params=[...]).results())   # doctest: +SKIP
+        """
+        count = 0
+        for outcome in self.ordered(timeout):
+            if outcome.error is not None:
+                raise outcome.error
+            count += 1
+            yield outcome.value
+        status = self.status()
+        if count < status.total:
+            raise BatchCancelledError(
+                f"batch {self.id} was {status.state} before task {count} ended"
+            )
+
+    def __getitem__(self, index: int) -> Any:
+        """What one task returned; waits for it.
+
+        Raises:
+            IndexError: there is no such task.
+            TaskError, BatchCancelledError: as `results`.
+        """
+        total = len(self)
+        if not -total <= index < total:
+            raise IndexError(f"batch {self.id} has tasks 0 to {total - 1}, not {index}")
+        index %= total
+        for outcome in self.ordered(start=index):
+            if outcome.index != index:
+                break
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.value
+        raise BatchCancelledError(f"batch {self.id} was cancelled before task {index} ended")
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.results()
+
+    def _pages(
+        self, request: Callable[[int, float], messages.Message], cursor: int, timeout: float | None
+    ) -> Iterator[messages.Outcomes]:
+        while True:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            page = ask(self._link, request(cursor, _left(deadline)), messages.Outcomes)
+            while not page.outcomes and not page.ended:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise WaitTimeoutError(f"nothing came of batch {self.id} within {timeout:g} s")
+                page = ask(self._link, request(cursor, _left(deadline)), messages.Outcomes)
+            cursor = page.cursor
+            yield page
+            if page.ended:
+                return
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """As it was submitted; not unique."""
+        return self._spec().name
+
+    def params(self, *, loads: Loads = pickle.loads) -> Callable[[int], Any]:
+        """What gives the parameters of a task, by its index.
+
+        Args:
+            loads: unpickles those that travelled by value.
+        """
+        spec = specs.decode(self._spec().spec)
+        if spec.space is not None:
+            return from_document(spec.space).__getitem__
+        blocks: dict[int, tuple[messages.Block, list[Any]]] = {}
+
+        def find(index: int) -> Any:
+            for block, items in blocks.values():
+                if block.start <= index < block.stop:
+                    return _shown(items[index - block.start])
+            block = ask(self._link, messages.GetBlock(self.id, index), messages.Block)
+            blocks.clear()  # read in order, so that the last one is enough
+            blocks[block.start] = (block, loads(block.payload))
+            return find(index)
+
+        return find
+
+    def _spec(self) -> messages.SpecFound:
+        if self._found is None:
+            self._found = ask(self._link, messages.GetSpec(self.id), messages.SpecFound)
+        return self._found
+
+
+def _shown(item: Any) -> Any:
+    """The arguments of a call that travelled by value, as people read them."""
+    match item:
+        case ((), dict(kwargs)):
+            return kwargs
+        case (str(target), args, kwargs):
+            return {"call": target, "args": list(args), **({"kwargs": kwargs} if kwargs else {})}
+        case (args, dict(kwargs)):
+            return {"args": list(args), **({"kwargs": kwargs} if kwargs else {})}
+    return item
+
+
+def _left(deadline: float | None) -> float:
+    """For how long to let the server hold a request back."""
+    left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
+    return min(POLL_SECONDS, max(0.0, left))
+
+
+def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
+    """Ask, and check what kind of answer comes.
+
+    Raises:
+        UnknownBatchError: there is no such batch.
+        RequestError: the server refuses for another reason.
+    """
+    try:
+        answer = link.call(request)
+    except RequestError as error:
+        if error.code == "unknown-batch":
+            raise UnknownBatchError(f"{error} (see `farm status`)") from error
+        raise
+    if not isinstance(answer, expected):
+        raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
+    return answer

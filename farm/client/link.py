@@ -1,0 +1,169 @@
+"""One connection to a server that outlives it: requests wait, and are sent again after a break.
+
+Every request is idempotent (see `farm.wire.messages`), so that one whose answer was lost with the
+connection is simply asked again on the next.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+from concurrent.futures import Future
+
+from farm.errors import FarmError, NotAuthorisedError, ProtocolError, RequestError, WaitTimeoutError
+from farm.wire import codec
+from farm.wire.address import Address
+from farm.wire.channel import Channel, connect
+from farm.wire.greeting import greet, pause_before
+from farm.wire.messages import Message, Refused
+
+log = logging.getLogger("farm.client")
+
+MAX_ASKED = 10_000
+"""Requests that may be unanswered at a time."""
+
+
+class Link:
+    """A connection for requests from any thread.
+
+    Args:
+        address: the server's.
+        authkey: the key.
+
+    Raises:
+        ServerUnreachableError, NotAuthorisedError, ProtocolError: the first connection failed.
+    """
+
+    def __init__(self, address: Address, authkey: bytes) -> None:
+        self.address = address
+        self._authkey = authkey
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, tuple[Message, Future[Message]]] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._pid = os.getpid()
+        self._channel = self._connect()
+        self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
+        self._reader.start()
+
+    def _connect(self) -> Channel:
+        channel = connect(self.address, self._authkey)
+        try:
+            self.welcome = greet(channel)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def ask(self, request: Message) -> Future[Message]:
+        """Send a request; its answer comes as the future's result.
+
+        The future's exception is a `RequestError` if the server refuses, another `FarmError` if
+        the link is given up.
+        """
+        if self._pid != os.getpid():
+            raise FarmError("this session belongs to another process: connect again after a fork")
+        future: Future[Message] = Future()
+        with self._lock:
+            if self._closed.is_set():
+                raise FarmError("this session is closed")
+            if len(self._asked) >= MAX_ASKED:
+                raise FarmError(f"{MAX_ASKED} requests are unanswered already")
+            number = next(self._numbers)
+            self._asked[number] = (request, future)
+            channel = self._channel
+        try:
+            channel.write(codec.encode(number, request))
+            channel.drain()
+        except OSError as error:
+            # The reader sees the same, connects again and sends what is unanswered.
+            log.debug("sending to %s failed: %s", self.address, error)
+            channel.close()
+        return future
+
+    def call(self, request: Message, seconds: float | None = None) -> Message:
+        """Send a request and wait for its answer.
+
+        Raises:
+            RequestError: the server refuses.
+            WaitTimeoutError: no answer within ``seconds``.
+        """
+        try:
+            return self.ask(request).result(seconds)
+        except TimeoutError as error:
+            if isinstance(error, FarmError):
+                raise
+            raise WaitTimeoutError(f"no answer from {self.address} within {seconds:g} s") from error
+
+    # -- the reader ---------------------------------------------------------------------------
+
+    def _read_loop(self) -> None:
+        try:
+            while not self._closed.is_set():
+                try:
+                    self._read(self._channel)
+                except (EOFError, OSError, ProtocolError) as error:
+                    self._channel.close()
+                    if not self._closed.is_set():
+                        log.warning("the connection to %s is lost: %s", self.address, error)
+                        self._reconnect()
+        except FarmError as error:
+            self._give_up(error)
+        except BaseException as error:
+            # Whoever waits for an answer must learn that none will come.
+            self._give_up(FarmError(f"the link to {self.address} has failed: {error!r}"))
+            raise
+
+    def _read(self, channel: Channel) -> None:
+        while not self._closed.is_set():
+            if channel.wait(60.0):
+                for frame in channel.read():
+                    self._answer(*codec.decode_reply(frame))
+
+    def _answer(self, number: int, body: Message) -> None:
+        with self._lock:
+            _, future = self._asked.pop(number, (None, None))
+        if future is None:
+            return
+        if isinstance(body, Refused):
+            future.set_exception(RequestError(body.code, body.text))
+        else:
+            future.set_result(body)
+
+    def _reconnect(self) -> None:
+        """Connect again, for as long as it takes, and ask again what is unanswered."""
+        for attempt in itertools.count():
+            if self._closed.wait(pause_before(attempt)):
+                return
+            try:
+                channel = self._connect()
+            except NotAuthorisedError:
+                raise
+            except FarmError as error:
+                log.info("cannot connect again yet: %s", error)
+                continue
+            with self._lock:
+                self._channel = channel
+                unanswered = list(self._asked.items())
+            log.warning("connected to %s again", self.address)
+            for number, (request, _) in unanswered:
+                channel.write(codec.encode(number, request))
+            return
+
+    def _give_up(self, error: FarmError) -> None:
+        with self._lock:
+            self._closed.set()
+            unanswered = list(self._asked.values())
+            self._asked.clear()
+        for _, future in unanswered:
+            future.set_exception(error)
+
+    def close(self) -> None:
+        """Close the connection; what is unanswered fails."""
+        self._closed.set()
+        self._channel.close()
+        if self._pid == os.getpid() and self._reader is not threading.current_thread():
+            self._reader.join(5.0)
+        self._give_up(FarmError("the session was closed"))

@@ -1,0 +1,100 @@
+"""What became of tasks, one by one, made of the ranges in which outcomes travel."""
+
+from __future__ import annotations
+
+import array
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from farm.errors import TaskError
+from farm.wire import messages
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One task's end.
+
+    Args:
+        index: the task's, from 0.
+        status: ``done``, or the kind of the failure.
+        value: what it returned, None if it failed.
+        error: why it failed, None if it is done.
+        seconds: what the last attempt took.
+        node: the name of the node that ran it.
+        attempts: how many there were, at least 1.
+    """
+
+    index: int
+    status: str
+    value: Any
+    error: TaskError | None
+    seconds: float
+    node: str
+    attempts: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is done."""
+        return self.error is None
+
+
+def expand(
+    outcome: messages.Outcome, loads: Callable[[bytes], Any] = pickle.loads, first: int = 0
+) -> Iterator[Outcome]:
+    """The tasks of one range.
+
+    Args:
+        outcome: as it travelled.
+        loads: unpickles the payload. `pickle.loads` runs what nodes sent: the Python API trusts
+            them as `multiprocessing.Pool` trusts its processes.
+        first: leave out indices below it.
+
+    Yields:
+        one `Outcome` for each index, in order.
+    """
+    attempts = dict(outcome.retried)
+    if outcome.failure is not None:
+        yield _failed(outcome, outcome.failure, attempts.get(outcome.start, 1))
+        return
+    values = loads(outcome.payload)
+    seconds = array.array("f", outcome.seconds)
+    for index in range(max(first, outcome.start), outcome.stop):
+        at = index - outcome.start + outcome.offset
+        yield Outcome(
+            index, "done", values[at], None, seconds[at], outcome.node, attempts.get(index, 1)
+        )
+
+
+def _failed(outcome: messages.Outcome, failure: messages.Failure, attempts: int) -> Outcome:
+    index = outcome.start
+    error = TaskError(index, failure.kind, failure.type_name, failure.text, failure.traceback)
+    error.__cause__ = _cause(failure)
+    return Outcome(index, failure.kind, None, error, outcome.elapsed, outcome.node, attempts)
+
+
+class RemoteTraceback(Exception):
+    """The traceback of a task as its slot saw it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
+
+
+def _cause(failure: messages.Failure) -> BaseException | None:
+    """The exception itself if it travelled, else the traceback's text."""
+    text = RemoteTraceback(failure.traceback) if failure.traceback else None
+    if failure.exception is None:
+        return text
+    try:
+        original = pickle.loads(failure.exception)
+    except Exception:
+        # Its class may be missing here, and unpickling may raise anything; the text remains.
+        return text
+    if not isinstance(original, BaseException):
+        return text
+    original.__cause__ = text
+    return original

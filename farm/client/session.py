@@ -1,0 +1,189 @@
+"""A session with a farm: submit, and look at what is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from farm import config
+from farm.batch import loader
+from farm.batch import spec as specs
+from farm.client import submission
+from farm.client.batch import Batch, ask
+from farm.client.link import Link
+from farm.errors import UsageError
+from farm.wire import access, messages
+from farm.wire.address import parse
+
+APPEND_BYTES = 8 * 1024 * 1024
+"""Payload bytes of blocks that are sent in one message."""
+
+
+class Session:
+    """One connection to a server; use it from any thread, close it when done.
+
+    Made by `farm.connect` and `farm.local`.
+
+    Example:
+        >>> with farm.connect() as session:                     # doctest: +SKIP
+        ...     print(list(session.submit("primes.yaml").results()))
+    """
+
+    def __init__(self, link: Link, on_close: Callable[[], None] = lambda: None) -> None:
+        self._link = link
+        self._on_close = on_close
+
+    @property
+    def address(self) -> str:
+        """Where the server listens."""
+        return str(self._link.address)
+
+    def submit(
+        self,
+        what: str | os.PathLike[str] | Callable[..., Any] | loader.Batch,
+        params: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        name: str | None = None,
+        overrides: Iterable[str] = (),
+        retries: int | None = None,
+        timeout: float | None = None,
+        priority: int | None = None,
+    ) -> Batch:
+        """Submit a batch; it is journalled when this returns.
+
+        Args:
+            what: a batch file's path, or a function (class, coroutine function).
+            params: for a function: the keyword arguments of each task. None for one task without.
+            name: for people; the file's or the function's own if not given.
+            overrides: for a file: as ``--set`` on the command line, e.g. ``options.retries=5``.
+            retries: further attempts after a failed one.
+            timeout: seconds an attempt may take.
+            priority: batches of a higher one are served first.
+
+        Raises:
+            BatchFileError: the file is wrong; nothing was submitted.
+            UsageError: the arguments cannot be used.
+
+        Example:
+            >>> batch = session.submit(pow, params=[{"base": 2, "exp": e} for e in range(9)])
+            ...                                                 # doctest: +SKIP
+        """
+        given = {"retries": retries, "timeout": timeout, "priority": priority}
+        options = {key: value for key, value in given.items() if value is not None}
+        if isinstance(what, str | os.PathLike):
+            if params is not None:
+                raise UsageError("a batch file has its own params; change them with overrides")
+            texts = [*overrides, *(f"options.{key}={value}" for key, value in options.items())]
+            what = submission.load_file(Path(what), texts, name)
+        if isinstance(what, loader.Batch):
+            return self._send(submission.of_batch(what))
+        return self._submit_function(what, params, name, _options(options))
+
+    def _submit_function(
+        self,
+        function: Callable[..., Any],
+        params: Iterable[Mapping[str, Any]] | None,
+        name: str | None,
+        options: specs.Options,
+    ) -> Batch:
+        if isinstance(params, Mapping):
+            raise UsageError("params is a list of mappings, one for each task; this is one mapping")
+        submit = submission.of_function(function, name, options)
+        batch: Batch | None = None
+        waiting: list[messages.Block] = []
+        for block in submission.blocks_of([{}] if params is None else params):
+            waiting.append(block)
+            if sum(len(known.payload) for known in waiting) >= APPEND_BYTES:
+                batch = self._append(submit, batch, waiting, close=False)
+                waiting = []
+        return self._append(submit, batch, waiting, close=True)
+
+    def _append(
+        self,
+        submit: messages.Submit,
+        batch: Batch | None,
+        blocks: list[messages.Block],
+        *,
+        close: bool,
+    ) -> Batch:
+        """The first blocks go with the submission, the others after it."""
+        if batch is None:
+            total = blocks[-1].stop if blocks else 0
+            first = messages.Submit(
+                submit.token, submit.name, total, submit.options, submit.spec,
+                blocks=blocks, open=not close,
+            )  # fmt: skip
+            return self._send(first)
+        ask(self._link, messages.Append(batch.id, blocks, close), messages.Done)
+        return batch
+
+    def _send(self, submit: messages.Submit) -> Batch:
+        return Batch(self._link, ask(self._link, submit, messages.Submitted).batch)
+
+    def batch(self, ref: int | str = "last") -> Batch:
+        """A batch by its id, its name (the latest of that name), or ``last``.
+
+        Raises:
+            UnknownBatchError: there is none.
+        """
+        return Batch(self._link, self.status(ref).batch)
+
+    def status(self, ref: int | str = "last", wait: float = 0.0) -> messages.Status:
+        """How a batch stands; see `Batch.status`."""
+        return ask(self._link, messages.GetStatus(str(ref), wait), messages.Status)
+
+    def batches(self, limit: int = 100) -> list[messages.Status]:
+        """How the latest batches stand, newest first."""
+        return ask(self._link, messages.ListBatches(limit), messages.Batches).batches
+
+    def nodes(self) -> list[messages.NodeInfo]:
+        """The nodes that are connected, and those lately gone."""
+        return ask(self._link, messages.GetNodes(), messages.Nodes).nodes
+
+    def close(self) -> None:
+        """Close the connection; batches go on. A local farm is stopped."""
+        self._link.close()
+        self._on_close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _options(given: dict[str, Any]) -> specs.Options:
+    try:
+        return msgspec.convert(given, specs.Options)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"these options cannot be used: {error}") from error
+
+
+def connect(address: str | None = None, authkey: bytes | None = None) -> Session:
+    """Connect to a farm.
+
+    Args:
+        address: ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``; ``FARM_HOST`` or 127.0.0.1:7077 if
+            not given.
+        authkey: the key; as on the command line if not given (``FARM_AUTHKEY``,
+            ``FARM_AUTHKEY_FILE``, the config directory).
+
+    Raises:
+        ServerUnreachableError, NotAuthorisedError, ConfigError
+
+    Example:
+        >>> session = farm.connect("node7")                     # doctest: +SKIP
+    """
+    settings = config.Settings((config.HOST,), {"host": address}, os.environ)
+    key = authkey if authkey is not None else access.find_key(None, os.environ)[0]
+    return Session(Link(parse(settings[config.HOST]), key))

@@ -1,0 +1,142 @@
+"""What is sent for a new batch: of a batch file, or of a Python function and its arguments."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import msgspec
+
+from farm.batch import spec as specs
+from farm.batch.loader import Batch, load
+from farm.client.files import LocalFiles
+from farm.errors import BatchFileError, Problem, UsageError
+from farm.wire.frames import MAX_FRAME
+from farm.wire.messages import Block, Submit
+
+BLOCK_ITEMS = 1000
+BLOCK_BYTES = 1024 * 1024
+"""At which a block of arguments is full."""
+
+SPARE_BYTES = 64 * 1024
+"""What a frame needs beside the largest thing in it."""
+
+
+def load_file(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> Batch:
+    """Read and check a batch file.
+
+    Raises:
+        BatchFileError: with everything that is wrong with it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error}"
+        raise BatchFileError([Problem(str(path), f"cannot be read: {reason}")]) from error
+    return load(text, str(path), LocalFiles(path.parent), list(overrides), name)
+
+
+def of_batch(batch: Batch) -> Submit:
+    """The submission of a batch file.
+
+    Raises:
+        UsageError: it is too large to send.
+    """
+    spec = batch.spec
+    submit = Submit(
+        token=secrets.token_hex(16),
+        name=spec.name,
+        total=batch.total,
+        options=spec.options,
+        spec=specs.encode(msgspec.structs.replace(spec, files={})),
+        files=spec.files,
+        digest=spec.digest,
+    )
+    size = len(submit.spec) + sum(map(len, spec.files.values()))
+    if size > MAX_FRAME - SPARE_BYTES:
+        raise UsageError(
+            f"batch {spec.name!r} has {size:,} bytes of parameters and files; the limit is "
+            f"{MAX_FRAME - SPARE_BYTES:,}. Pass names of files instead of what is in them, or "
+            "split the batch."
+        )
+    return submit
+
+
+def of_function(function: Callable[..., Any], name: str | None, options: specs.Options) -> Submit:
+    """The submission of a Python function, to which blocks of arguments are appended."""
+    call = call_of(function)
+    shown = name or getattr(function, "__qualname__", None) or type(function).__name__
+    spec = specs.Spec(shown[:200], call, options)
+    return Submit(secrets.token_hex(16), spec.name, 0, options, specs.encode(spec), open=True)
+
+
+def call_of(function: Callable[..., Any]) -> specs.Call:
+    """By name if the function can be imported, else by value.
+
+    Raises:
+        UsageError: it is not callable, or cannot be pickled.
+    """
+    if not callable(function):
+        raise UsageError(f"{function!r} cannot be called: submit a file's path or a function")
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", "")
+    if module not in ("", "__main__", "__mp_main__") and "<" not in name:
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is function:
+            return specs.PythonCall(f"{module}:{name}")
+    try:
+        return specs.PickledCall(cloudpickle.dumps(function), name or repr(function))
+    except Exception as error:
+        # Pickling runs the object's own methods, which may raise anything.
+        raise UsageError(f"{function!r} cannot be sent to nodes: {error}") from error
+
+
+def blocks_of(params: Iterable[Mapping[str, Any]]) -> Iterator[Block]:
+    """Arguments in blocks, each pickled once.
+
+    Raises:
+        UsageError: a point is not a mapping, or cannot be pickled, or is too large.
+    """
+    start = 0
+    items: list[tuple[tuple[()], dict[str, Any]]] = []
+    room = BLOCK_BYTES
+    for point in params:
+        if not isinstance(point, Mapping):
+            raise UsageError(
+                f"params[{start + len(items)}] is {point!r}: params is a list of mappings, "
+                "one for each task, such as [{'x': 1}, {'x': 2}]"
+            )
+        items.append(((), dict(point)))
+        room -= sum(_weight(value) for value in point.values())
+        if len(items) == BLOCK_ITEMS or room <= 0:
+            yield _block(start, items)
+            start += len(items)
+            items, room = [], BLOCK_BYTES
+    if items:
+        yield _block(start, items)
+
+
+def _weight(value: Any) -> int:
+    """Roughly how many bytes a value has, at a glance."""
+    return len(value) if isinstance(value, bytes | bytearray | str) else sys.getsizeof(value, 64)
+
+
+def _block(start: int, items: list[Any]) -> Block:
+    try:
+        payload = cloudpickle.dumps(items)
+    except Exception as error:
+        # Pickling runs the objects' own methods, which may raise anything.
+        last = start + len(items) - 1
+        raise UsageError(f"params[{start}] to params[{last}] cannot be sent: {error}") from error
+    if len(payload) > MAX_FRAME - SPARE_BYTES:
+        raise UsageError(
+            f"params[{start}] to params[{start + len(items) - 1}] have {len(payload):,} bytes; "
+            f"the limit is {MAX_FRAME - SPARE_BYTES:,}. Pass names of files instead."
+        )
+    return Block(start, start + len(items), payload)

@@ -1,0 +1,76 @@
+"""Python files that batches brought along, unpacked once on a node, by their digest."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+
+from farm.batch.shipped import digest as digest_of
+from farm.errors import ProtocolError
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of all files of one digest together."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class CodeStore:
+    """A directory with one sub-directory a digest.
+
+    Args:
+        directory: private to this node; removed by `remove`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def has(self, digest: str) -> bool:
+        """Whether the files of a digest are here."""
+        return self.path(digest).is_dir()
+
+    def path(self, digest: str) -> Path:
+        """Where they lie.
+
+        Raises:
+            ProtocolError: it is not a digest.
+        """
+        if not _DIGEST.match(digest):
+            raise ProtocolError(f"{digest!r} is not a digest")
+        return self._directory / digest
+
+    def put(self, digest: str, files: dict[str, bytes]) -> None:
+        """Write the files of a digest.
+
+        Raises:
+            ProtocolError: they are not those, are too many, or want to lie elsewhere.
+        """
+        if self.has(digest):
+            return
+        if digest_of(files) != digest:
+            raise ProtocolError(f"the files that came are not those of {digest}")
+        if sum(map(len, files.values())) > MAX_BYTES:
+            raise ProtocolError(f"the files of {digest} have more than {MAX_BYTES} bytes")
+        scratch = self._directory / f"{digest}.part"
+        shutil.rmtree(scratch, ignore_errors=True)
+        for name, content in files.items():
+            target = scratch / _checked(name)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            target.write_bytes(content)
+        # Renamed at the end, so that what is there is complete.
+        scratch.rename(self.path(digest))
+
+    def drop(self, digest: str) -> None:
+        """Remove the files of a digest."""
+        shutil.rmtree(self.path(digest), ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _checked(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise ProtocolError(f"a file that is shipped cannot be called {name!r}")
+    return path

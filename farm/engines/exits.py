@@ -1,0 +1,29 @@
+"""How a process ended, in words."""
+
+from __future__ import annotations
+
+import signal
+
+_HINTS = {
+    "SIGKILL": "the machine may have run out of memory; run fewer processes or smaller tasks",
+    "SIGSEGV": "native code called by the task accessed memory it may not",
+    "SIGABRT": "native code called by the task aborted",
+}
+
+
+def exit_text(code: int) -> str:
+    """``exit code 3``, or for a negative one ``killed by SIGSEGV``."""
+    return f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+
+
+def crash_text(code: int) -> str:
+    """What a person is told of a task whose process ended under it."""
+    hint = _HINTS.get(_signal_name(-code)) if code < 0 else "the task ended its process"
+    return f"the process of the task ended: {exit_text(code)}" + (f" ({hint})" if hint else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

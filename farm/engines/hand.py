@@ -1,0 +1,71 @@
+"""A chunk in the hands of a slot: what of it has been reported, and so what is lost with it."""
+
+from __future__ import annotations
+
+from farm.engines.base import Chunk, Ended, Event, Failed, Part
+from farm.engines.messages import Done, Failure
+
+
+class Hand:
+    """One chunk. A slot reports its tasks in order, so a position tells it all.
+
+    Args:
+        chunk: what the slot was given.
+        timeout: seconds each attempt may take, None for no limit.
+    """
+
+    __slots__ = ("cancelled", "chunk", "position", "timeout")
+
+    def __init__(self, chunk: Chunk, timeout: float | None) -> None:
+        self.chunk = chunk
+        self.timeout = timeout
+        self.position = chunk.start
+        self.cancelled = False
+
+    def owes(self, index: int) -> bool:
+        """Whether the task has not been reported."""
+        return self.position <= index < self.chunk.stop
+
+    def take(self, message: Done | Failure) -> list[Event]:
+        """The events of what the slot reported."""
+        self.position = message.stop
+        if isinstance(message, Failure):
+            return [self._failed(message, index) for index in range(message.start, message.stop)]
+        chunk = self.chunk
+        return [
+            Part(
+                chunk=chunk.id,
+                batch=chunk.batch,
+                start=message.start,
+                stop=message.stop,
+                payload=message.payload,
+                seconds=message.seconds,
+            )
+        ]
+
+    def blame(self, index: int, kind: str, message: str, seconds: float) -> list[Event]:
+        """The slot ended under the task ``index``: it failed, all others that are owed are lost."""
+        failure = Failure(index, index + 1, kind, "", message, "", None, seconds)
+        lost = [(self.position, index), (index + 1, self.chunk.stop)]
+        return [self._failed(failure, index), self._ended(lost)]
+
+    def end(self) -> Ended:
+        """The chunk left the slot; what has not been reported is lost."""
+        return self._ended([(self.position, self.chunk.stop)])
+
+    def _failed(self, failure: Failure, index: int) -> Failed:
+        return Failed(
+            chunk=self.chunk.id,
+            batch=self.chunk.batch,
+            index=index,
+            kind=failure.kind,
+            type_name=failure.type_name,
+            message=failure.message,
+            traceback=failure.traceback,
+            exception=failure.exception,
+            seconds=failure.seconds,
+        )
+
+    def _ended(self, ranges: list[tuple[int, int]]) -> Ended:
+        lost = [(start, stop) for start, stop in ranges if start < stop]
+        return Ended(chunk=self.chunk.id, batch=self.chunk.batch, lost=lost)

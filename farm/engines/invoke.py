@@ -1,0 +1,165 @@
+"""A batch's program as a slot holds it: what to call, and with which arguments for each index."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import pickle
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from farm.batch.command import TemplateError
+from farm.batch.space import Space, from_document
+from farm.batch.spec import CommandCall, PickledCall, PythonCall, decode
+from farm.engines.command import Command
+from farm.engines.failure import CallError, trace_text
+from farm.engines.messages import UseProgram
+from farm.engines.packing import Dump, dump_by_value, dump_plain
+from farm.engines.resolve import CoroutineRunner, Function, as_function, load
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+_TARGETS_KEPT = 64
+
+
+class Items:
+    """A block in the slot; its items are unpickled when the first task needs them.
+
+    Args:
+        start: index of the first item.
+        payload: the pickled list.
+    """
+
+    def __init__(self, start: int, payload: bytes) -> None:
+        self._start = start
+        self._payload = payload
+        self._items: list[Any] | None = None
+
+    def between(self, start: int, stop: int) -> list[Any]:
+        """The items of ``[start, stop)``.
+
+        Raises:
+            CallError: they cannot be unpickled here, or are not in the block.
+        """
+        if self._items is None:
+            self._items = _unpickle(self._payload, "the arguments")
+            self._payload = b""
+        found = self._items[start - self._start : stop - self._start]
+        if start < self._start or len(found) != stop - start:
+            raise CallError("BlockError", f"the block does not hold the tasks [{start}, {stop})")
+        return found
+
+
+class Invocation:
+    """One program: made when it arrives, resolved when its first chunk runs.
+
+    Args:
+        message: the program.
+        runner: runs coroutines.
+    """
+
+    def __init__(self, message: UseProgram, runner: CoroutineRunner) -> None:
+        self._spec = decode(message.spec)
+        self._batch = message.batch
+        self._code_dir = message.code_dir
+        self._runner = runner
+        self._function: Function | None = None
+        self._problem: CallError | None = None
+        self._space: Space | None = None
+        self.timed = self._spec.options.timeout is not None
+        by_value = isinstance(self._spec.call, PickledCall)
+        self.dump: Dump = dump_by_value if by_value else dump_plain
+
+    def function(self) -> Function:
+        """What each task calls, found at the first use.
+
+        Raises:
+            CallError: it cannot be found; the same one every time.
+        """
+        if self._problem:
+            raise self._problem
+        if self._function is None:
+            try:
+                self._function = self._resolve()
+            except CallError as error:
+                self._problem = error
+                raise
+        return self._function
+
+    def arguments(self, start: int, stop: int, items: Items | None) -> Iterable[Arguments]:
+        """``(args, kwargs)`` for each index of ``[start, stop)``.
+
+        Args:
+            start: first index.
+            stop: one past the last.
+            items: the block, if the batch has no space.
+
+        Raises:
+            CallError: they cannot be had.
+        """
+        if self._space is not None:
+            points = self._space.points(start, stop)
+            if isinstance(self._spec.call, CommandCall):
+                indexed = zip(itertools.count(start), points)
+                return zip(indexed, itertools.repeat({}))
+            return zip(itertools.repeat(()), points)
+        if items is None:
+            raise CallError("BlockError", "the batch has no space, and no block came with it")
+        found = items.between(start, stop)
+        if isinstance(self._spec.call, CommandCall):
+            return (((start + at, kwargs), {}) for at, (_, kwargs) in enumerate(found))
+        if isinstance(self._spec.call, (PythonCall, PickledCall)):
+            return found
+        return zip(found, itertools.repeat({}))
+
+    def _resolve(self) -> Function:
+        self._add_code_dir()
+        if self._spec.space is not None:
+            self._space = self._read_space(self._spec.space)
+        call = self._spec.call
+        if isinstance(call, PythonCall):
+            found = load(call.target, self._code_dir)
+            return as_function(found, call.target, self._runner, must_run=True)
+        if isinstance(call, PickledCall):
+            found = _unpickle(call.payload, f"the function {call.name!r}")
+            return as_function(found, call.name, self._runner, must_run=False)
+        if isinstance(call, CommandCall):
+            return self._command(call)
+        return self._call_item
+
+    def _add_code_dir(self) -> None:
+        if self._code_dir is not None and self._code_dir not in sys.path:
+            sys.path.insert(0, self._code_dir)
+
+    def _read_space(self, document: dict[str, Any]) -> Space:
+        try:
+            return from_document(document)
+        except ValueError as error:
+            raise CallError("SpaceError", f"the parameter space cannot be read: {error}") from error
+
+    def _command(self, call: CommandCall) -> Function:
+        try:
+            return Command(call.template, self._batch)
+        except TemplateError as error:
+            raise CallError("TemplateError", str(error)) from error
+
+    def _call_item(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._target(target)(*args, **kwargs)
+
+    @functools.cached_property
+    def _target(self) -> Function:
+        @functools.lru_cache(maxsize=_TARGETS_KEPT)
+        def find(target: str) -> Function:
+            found = load(target, self._code_dir)
+            return as_function(found, target, self._runner, must_run=False)
+
+        return find
+
+
+def _unpickle(payload: bytes, what: str) -> Any:
+    try:
+        return pickle.loads(payload)
+    except Exception as error:
+        message = f"{what} cannot be unpickled on this node: {type(error).__name__}: {error}"
+        raise CallError("UnpickleError", message, trace_text(error)) from error

@@ -1,0 +1,84 @@
+"""What an engine and its slots say to one another, and the bytes they say it in.
+
+The two ends are one version of farm on one machine, so nothing here needs to be kept compatible.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class UseProgram(msgspec.Struct, frozen=True, array_like=True, tag="use"):
+    """To the slot: a batch it will be given chunks of (see `base.Program`)."""
+
+    batch: int
+    spec: bytes
+    code_dir: str | None
+
+
+class Forget(msgspec.Struct, frozen=True, array_like=True, tag="forget"):
+    """To the slot: no further chunk of this batch comes before another `UseProgram`."""
+
+    batch: int
+
+
+class UseBlock(msgspec.Struct, frozen=True, array_like=True, tag="block"):
+    """To the slot: the block that the chunks which follow refer to."""
+
+    start: int
+    payload: bytes
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
+    """To the slot: a chunk, to be run after those that came before."""
+
+    chunk: int
+    batch: int
+    start: int
+    stop: int
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
+    """To the slot: do not begin this chunk."""
+
+    chunk: int
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, tag="leave"):
+    """To the slot: exit once it is idle."""
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """From the slot: results of ``[start, stop)`` (see `base.Part`)."""
+
+    start: int
+    stop: int
+    payload: bytes
+    seconds: bytes
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
+    """From the slot: each task of ``[start, stop)`` failed in this way (see `base.Failed`)."""
+
+    start: int
+    stop: int
+    kind: str
+    type_name: str
+    message: str
+    traceback: str
+    exception: bytes | None
+    seconds: float
+
+
+class Finished(msgspec.Struct, frozen=True, array_like=True, tag="finished"):
+    """From the slot: the oldest chunk it had is over."""
+
+    chunk: int
+
+
+ToSlot = UseProgram | Forget | UseBlock | Run | Drop | Leave
+FromSlot = Done | Failure | Finished
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_slot = msgspec.msgpack.Decoder(ToSlot).decode
+decode_from_slot = msgspec.msgpack.Decoder(FromSlot).decode

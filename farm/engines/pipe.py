@@ -1,0 +1,126 @@
+"""Frames over the private pipe of a slot: a length of four bytes, then that many bytes.
+
+The owner's end never blocks, because a slot may stop reading or stop in the middle of a frame
+whenever its task holds the interpreter; the slot's end may block.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import deque
+
+_LENGTH = struct.Struct("!I")
+_READ_SIZE = 1 << 20
+_READS_AT_ONCE = 16
+
+MAX_FRAME = 128 << 20
+"""Bytes; a longer frame means that something else was written to the pipe."""
+
+
+def frame(data: bytes) -> bytes:
+    """The bytes that carry ``data``."""
+    return _LENGTH.pack(len(data)) + data
+
+
+class OwnerPipe:
+    """The owner's end.
+
+    Args:
+        link: a connected stream socket; it is set non-blocking.
+    """
+
+    def __init__(self, link: socket.socket) -> None:
+        link.setblocking(False)
+        self._link = link
+        self._incoming = bytearray()
+        self._outgoing: deque[memoryview] = deque()
+        self.closed = False
+        """Nothing more can be read: the slot's end is closed, or broke the protocol."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._link.fileno()
+
+    @property
+    def pending(self) -> bool:
+        """Whether frames wait until the slot reads."""
+        return bool(self._outgoing)
+
+    def send(self, data: bytes) -> None:
+        """Queue one frame and write what goes at once."""
+        self._outgoing.append(memoryview(frame(data)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the slot takes now; a slot that is gone takes everything."""
+        while self._outgoing:
+            head = self._outgoing[0]
+            try:
+                sent = self._link.send(head)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._outgoing.clear()
+                return
+            if sent < len(head):
+                self._outgoing[0] = head[sent:]
+            else:
+                self._outgoing.popleft()
+
+    def receive(self) -> list[bytes]:
+        """The frames that are complete; what one call reads is bounded."""
+        for _ in range(_READS_AT_ONCE):
+            try:
+                data = self._link.recv(_READ_SIZE)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                break
+            self._incoming += data
+        return self._frames()
+
+    def _frames(self) -> list[bytes]:
+        found: list[bytes] = []
+        at = 0
+        while len(self._incoming) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._incoming, at)
+            if length > MAX_FRAME:
+                self.closed = True
+                break
+            begin = at + _LENGTH.size
+            if len(self._incoming) < begin + length:
+                break
+            at = begin + length
+            found.append(bytes(memoryview(self._incoming)[begin:at]))
+        del self._incoming[:at]
+        return found
+
+    def close(self) -> None:
+        """Close the owner's end; the slot takes that for the owner's death."""
+        self._link.close()
+
+
+def read_frame(link: socket.socket) -> bytes:
+    """Block until one frame came (the slot's end).
+
+    Raises:
+        EOFError: the owner's end is closed.
+        OSError: the pipe is broken.
+    """
+    (length,) = _LENGTH.unpack(_read(link, _LENGTH.size))
+    return bytes(_read(link, length))
+
+
+def _read(link: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        got = link.recv_into(rest)
+        if not got:
+            raise EOFError("the owner of the slot is gone")
+        rest = rest[got:]
+    return data

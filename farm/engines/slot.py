@@ -1,0 +1,245 @@
+"""The owner's view of one slot: its process, its pipe, the chunks it has, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+
+import msgspec
+
+from farm.engines.base import Block, Chunk, Event, Program
+from farm.engines.child import BEGAN, INDEX
+from farm.engines.exits import crash_text, exit_text
+from farm.engines.groups import TERM_SECONDS, signal_group
+from farm.engines.hand import Hand
+from farm.engines.messages import (
+    Done,
+    Drop,
+    Failure,
+    Finished,
+    Forget,
+    Leave,
+    Run,
+    ToSlot,
+    UseBlock,
+    UseProgram,
+    decode_from_slot,
+    encode,
+)
+from farm.engines.pipe import OwnerPipe
+
+PROGRAMS_KEPT = 16
+_DROP_SECONDS = 0.05
+_LEAVE_SECONDS = 2.0
+_BROKEN_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Doom:
+    """Why a slot is to end, and by when.
+
+    Args:
+        reason: ``timeout``, ``cancel``, ``leave`` or ``broken``.
+        kill_at: when it is killed if it has not ended (`time.monotonic`).
+        index: the task that ran too long.
+        limit: how long it was allowed to run, seconds.
+    """
+
+    reason: str
+    kill_at: float
+    index: int = -1
+    limit: float = 0.0
+
+
+class Slot:
+    """One slot from the start of its process to its end.
+
+    Args:
+        number: which slot it is, from 0.
+        process: started.
+        link: the owner's end of its pipe.
+        shown: the two numbers it shows (see `farm.engines.child`).
+    """
+
+    def __init__(
+        self, number: int, process: BaseProcess, link: socket.socket, shown: memoryview
+    ) -> None:
+        self.number = number
+        self.process = process
+        self.pipe = OwnerPipe(link)
+        self.pid: int = process.pid or 0
+        self.code = ""
+        self.hands: deque[Hand] = deque()
+        self.doom: Doom | None = None
+        self._shown = shown
+        self._programs: OrderedDict[int, None] = OrderedDict()
+        self._block: Block | None = None
+        self._drop_by: float | None = None
+        self._broken_by: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it runs a chunk at once."""
+        return not self.hands and self.doom is None
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether it takes a chunk behind the one it runs."""
+        return len(self.hands) == 1 and self.doom is None
+
+    def give(self, chunk: Chunk, program: Program, timeout: float | None) -> None:
+        """Send a chunk and what it needs that the slot does not have."""
+        if chunk.batch not in self._programs:
+            self._send(UseProgram(program.batch, program.spec, program.code_dir))
+        self._programs[chunk.batch] = None
+        self._programs.move_to_end(chunk.batch)
+        if len(self._programs) > PROGRAMS_KEPT:
+            self._send(Forget(self._programs.popitem(last=False)[0]))
+        self.code = self.code or program.code
+        if chunk.block is not None and chunk.block is not self._block:
+            self._block = chunk.block
+            self._send(UseBlock(chunk.block.start, chunk.block.payload))
+        self._send(Run(chunk.id, chunk.batch, chunk.start, chunk.stop))
+        self.hands.append(Hand(chunk, timeout))
+
+    def forget(self, batch: int) -> None:
+        """A batch is over."""
+        if batch in self._programs:
+            del self._programs[batch]
+            self._send(Forget(batch))
+
+    def listen(self, now: float) -> list[Event]:
+        """What the slot has reported since the last call."""
+        events: list[Event] = []
+        for data in self.pipe.receive():
+            message = decode_from_slot(data)
+            if isinstance(message, Finished):
+                events.append(self.hands.popleft().end())
+                waits = self.hands and self.hands[0].cancelled
+                self._drop_by = now + _DROP_SECONDS if waits else None
+            else:
+                events += self.hands[0].take(self._judged(message))
+        if self.pipe.closed and self._broken_by is None:
+            self._broken_by = now + _BROKEN_SECONDS
+        return events
+
+    def cancel(self, batch: int, now: float) -> None:
+        """End what it has of a batch: what runs by a kill, what waits by not beginning it."""
+        for position, hand in enumerate(self.hands):
+            if hand.chunk.batch != batch or hand.cancelled:
+                continue
+            hand.cancelled = True
+            if position == 0:
+                self.kill(Doom("cancel", now + TERM_SECONDS))
+            else:
+                self._send(Drop(hand.chunk.id))
+
+    def leave(self, now: float) -> None:
+        """Ask an idle slot to exit."""
+        self.doom = Doom("leave", now + _LEAVE_SECONDS)
+        self._send(Leave())
+
+    def kill(self, doom: Doom) -> None:
+        """Tell the slot and all it started to end; `enforce` kills what does not."""
+        if self.doom is None:
+            self.doom = doom
+            signal_group(self.pid, kill=False)
+
+    def enforce(self, now: float) -> None:
+        """Act on what is due: a task over its limit, a slot that does not end."""
+        if self.doom is not None:
+            if now >= self.doom.kill_at:
+                signal_group(self.pid, kill=True)
+            return
+        if self._broken_by is not None:
+            if now >= self._broken_by:
+                self.kill(Doom("broken", now + TERM_SECONDS))
+        elif self._drop_by is not None and now >= self._drop_by:
+            self.kill(Doom("cancel", now + TERM_SECONDS))
+        else:
+            self._enforce_limit(now)
+
+    def due(self, now: float) -> float | None:
+        """When `enforce` must be called at the latest (`time.monotonic`)."""
+        if self.doom is not None:
+            return max(self.doom.kill_at, now + _DROP_SECONDS)
+        dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
+        if self.hands and self.hands[0].timeout is not None:
+            began = self._shown[BEGAN]
+            # While nothing is timed a task may begin at any moment.
+            dues.append((began / 1e9 if began else now) + self.hands[0].timeout)
+        return min(dues, default=None)
+
+    @property
+    def told_to_end(self) -> float | None:
+        """When all it started is to be killed, if that was told to end already."""
+        told = self.doom is not None and self.doom.reason != "leave"
+        return self.doom.kill_at if self.doom and told else None
+
+    def bury(self, now: float) -> tuple[list[Event], str | None]:
+        """Everything that the end of the process means; the slot cannot be used afterwards.
+
+        Returns:
+            The last events; and how the process ended, if neither a task nor the owner is to
+            blame for it.
+        """
+        events: list[Event] = []
+        while not self.pipe.closed and (heard := self.listen(now)):
+            events += heard
+        self.process.join(_BROKEN_SECONDS)
+        code = self.process.exitcode or 0
+        index = self._shown[INDEX]
+        blamed = bool(self.hands) and self.hands[0].owes(index) and self._guilty(index)
+        if blamed:
+            events += self.hands.popleft().blame(index, *self._verdict(code, now))
+        events += [hand.end() for hand in self.hands]
+        self.hands.clear()
+        self.close()
+        expected = self.doom is not None and self.doom.reason != "broken"
+        return events, None if blamed or expected else exit_text(code)
+
+    def close(self) -> None:
+        """Free the pipe and reap the process, which has ended."""
+        self.pipe.close()
+        self.process.join()
+        self.process.close()
+
+    def _send(self, message: ToSlot) -> None:
+        self.pipe.send(encode(message))
+
+    def _enforce_limit(self, now: float) -> None:
+        limit = self.hands[0].timeout if self.hands else None
+        if limit is None:
+            return
+        began, index = self._shown[BEGAN], self._shown[INDEX]
+        if not began or began != self._shown[BEGAN] or now - began / 1e9 < limit:
+            return
+        self.kill(Doom("timeout", now + TERM_SECONDS, index, limit))
+
+    def _guilty(self, index: int) -> bool:
+        """Whether the end of the slot is to be put down to the task that ran."""
+        if self.doom is None or self.doom.reason == "broken":
+            return True
+        return self.doom.reason == "timeout" and self.doom.index == index
+
+    def _judged(self, failure: Done | Failure) -> Done | Failure:
+        """A task that turns SIGTERM into an exception has been timed out all the same."""
+        doom = self.doom
+        if isinstance(failure, Failure) and doom is not None and failure.start == doom.index:
+            return msgspec.structs.replace(
+                failure, kind="timeout", type_name="", message=_timeout_text(doom.limit)
+            )
+        return failure
+
+    def _verdict(self, code: int, now: float) -> tuple[str, str, float]:
+        began = self._shown[BEGAN]
+        seconds = now - began / 1e9 if began else 0.0
+        if self.doom is not None and self.doom.reason == "timeout":
+            return "timeout", _timeout_text(self.doom.limit), seconds
+        return "crash", crash_text(code), seconds
+
+
+def _timeout_text(limit: float) -> str:
+    return f"the attempt took longer than its timeout of {limit:g} s and was killed"

@@ -1,0 +1,193 @@
+"""A farm for one session on this machine: a server and one node, as processes of their own.
+
+They are the same server and node as anywhere. They read what they need to know (the key among it)
+from their standard input, and stop when that is closed: nothing stays behind even if the process
+that started them is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from farm.client.link import Link
+from farm.client.session import Session
+from farm.cpus import usable_cpus
+from farm.engines.processes import ProcessEngine
+from farm.errors import FarmError, UsageError
+from farm.server.manager import FarmManager
+from farm.wire.address import Address
+from farm.worker import Worker
+
+STOP_SECONDS = 5.0
+"""Given to the server and to the node to stop, each, before they are killed."""
+
+HOST = "127.0.0.1"
+
+
+def local(processes: int | None = None) -> Session:
+    """Start a farm on this machine for this session alone; closing the session stops it.
+
+    Args:
+        processes: how many tasks run at a time; as many as CPUs this process may use if not given.
+
+    Raises:
+        UsageError: ``processes`` is not a number of at least 1.
+        FarmError: a process could not be started; the message holds what it said.
+
+    Example:
+        >>> with farm.local(processes=2) as session:            # doctest: +SKIP
+        ...     print(list(session.submit(pow, params=[{"base": 2, "exp": 5}]).results()))
+        [32]
+    """
+    if processes is not None and (not isinstance(processes, int) or processes < 1):
+        raise UsageError(f"processes is a number of at least 1, not {processes!r}")
+    key = secrets.token_urlsafe(32)
+    helpers: list[_Helper] = []
+    try:
+        # Both start at the same time; the node is told where the server is when that is known.
+        server, node = _Helper("server"), _Helper("node")
+        helpers = [node, server]
+        port = int(server.tell({"authkey": key}))
+        node.tell({"authkey": key, "port": port, "processes": processes or usable_cpus()})
+        link = Link(Address(HOST, port), key.encode())
+    except BaseException:
+        _stop(helpers)
+        raise
+    return Session(link, lambda: _stop(helpers))
+
+
+class _Helper:
+    """The server or the node of a local farm, as this process sees it."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        # What tasks print goes where errors go: this process's output is its own.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "farm.local", role],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # Ctrl-C in a terminal reaches this process alone, which then stops the helpers.
+            start_new_session=True,
+        )
+
+    def tell(self, settings: dict[str, Any]) -> str:
+        """Send its settings; its answer, once it is ready.
+
+        Raises:
+            FarmError: it has ended instead.
+        """
+        stdin, stdout = self._pipes()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer either
+            stdin.write(json.dumps(settings).encode() + b"\n")
+            stdin.flush()
+        answer = stdout.readline().decode()
+        if not answer.startswith("ready"):
+            raise FarmError(f"the local {self.role} did not start: {answer.strip() or 'see above'}")
+        return answer.removeprefix("ready").strip()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
+
+    def stop(self) -> None:
+        """End it, whatever it takes."""
+        stdin, stdout = self._pipes()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            stdin.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        stdout.close()
+
+
+def _stop(helpers: list[_Helper]) -> None:
+    for helper in helpers:
+        helper.stop()
+
+
+# -- inside the helpers -----------------------------------------------------------------------
+
+
+def _serve(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
+    data = Path(tempfile.mkdtemp(prefix="farm-server-"))
+    try:
+        manager = FarmManager((HOST, 0), settings["authkey"].encode(), data)
+        server = manager.get_server()
+        _on_end_of_input(server.stop)
+        ready(str(server.port))
+        server.serve_forever()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _work(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
+    worker = Worker(
+        ProcessEngine(settings["processes"]),
+        Address(HOST, settings["port"]),
+        settings["authkey"].encode(),
+        name="local",
+        directory=Path(tempfile.mkdtemp(prefix="farm-node-")),
+        grace=0.0,
+    )
+    _on_end_of_input(worker.stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: worker.stop(number))
+    worker.run(lambda _: ready(""))
+
+
+def _on_end_of_input(stop: Callable[[], None]) -> None:
+    """Stop when whoever started this process closes its input, or dies."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        stop()
+
+    threading.Thread(target=watch, name="farm-input", daemon=True).start()
+
+
+def _main(role: str) -> int:
+    output = os.dup(1)
+    os.dup2(2, 1)  # what tasks print must not be taken for an answer
+
+    def ready(text: str) -> None:
+        os.write(output, f"ready {text}\n".encode())
+
+    settings = json.loads(_read_line())
+    try:
+        {"server": _serve, "node": _work}[role](settings, ready)
+    except FarmError as error:
+        os.write(output, f"{error}\n".encode())
+        return error.exit_code
+    return 0
+
+
+def _read_line() -> bytes:
+    """One line of standard input, byte by byte: what follows is for the watcher."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            raise SystemExit(0)  # whoever started this process is gone already
+        line += byte
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1]))

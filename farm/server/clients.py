@@ -1,0 +1,204 @@
+"""What clients ask: submit, look, wait, read, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from farm.errors import RequestError
+from farm.server.core import Core
+from farm.server.journal import BatchRow
+from farm.server.peers import Peer
+from farm.wire.messages import (
+    Append,
+    Batches,
+    Block,
+    Cancel,
+    Done,
+    GetOutcomes,
+    GetResults,
+    GetSpec,
+    GetStatus,
+    ListBatches,
+    Message,
+    Outcomes,
+    SpecFound,
+    Submit,
+    Submitted,
+)
+
+MAX_WAIT = 60.0
+"""Seconds a request may be held back; the client asks again."""
+
+MAX_LISTED = 10_000
+MAX_TASKS = 2**63 - 1
+QUEUE_TOKEN = "plain-queue"
+"""The submission token of the batch behind `get_task_queue`."""
+
+
+class Clients:
+    """The requests of clients; each method answers through the peer.
+
+    Args:
+        core: the server's state.
+        drop: tells the nodes that a batch is no longer wanted.
+    """
+
+    def __init__(self, core: Core, drop: Callable[[int], None]) -> None:
+        self._core = core
+        self._drop = drop
+
+    def submit(self, peer: Peer, number: int, request: Submit) -> None:
+        """Journal a new batch, unless this submission is known."""
+        core = self._core
+        known = core.tokens.get(request.token)
+        if known is None:
+            _check_submission(request)
+            known = core.next_batch()
+            row = BatchRow(
+                known, request.token, request.name, request.total, request.options,
+                request.digest, open=request.open, cancelled=False, submitted=time.time(),
+                started=0.0, ended=0.0,
+            )  # fmt: skip
+            core.submit(row, request.spec, request.files, request.blocks)
+        self._answer(peer, number, lambda: Submitted(known))
+
+    def append(self, peer: Peer, number: int, request: Append) -> None:
+        """More blocks for an open batch."""
+        core = self._core
+        state = core.ledger.batches.get(request.batch)
+        if state is None:
+            raise RequestError("unknown-batch", f"there is no batch {request.batch}")
+        if state.cancelled:
+            raise RequestError("cancelled", f"batch {request.batch} was cancelled")
+        _check_blocks(request.blocks)
+        core.grow(request.batch, request.blocks, close=request.close)
+        self._answer(peer, number, Done)
+
+    def status(self, peer: Peer, number: int, request: GetStatus) -> None:
+        """How a batch stands, now or when it has ended."""
+        core = self._core
+        batch = core.find(request.ref)
+        state = core.ledger.batches[batch]
+        self._when(
+            peer, number, batch, request.wait, lambda: state.ended, lambda: core.status(batch)
+        )
+
+    def batches(self, peer: Peer, number: int, request: ListBatches) -> None:
+        """The latest batches."""
+        core = self._core
+        newest = sorted(core.infos, reverse=True)[: max(0, min(request.limit, MAX_LISTED))]
+        listed = Batches([core.status(batch) for batch in newest], len(core.infos))
+        self._answer(peer, number, lambda: listed)
+
+    def spec(self, peer: Peer, number: int, request: GetSpec) -> None:
+        """What a batch is."""
+        core = self._core
+        info = core.infos.get(request.batch)
+        spec = core.journal.spec(request.batch)
+        if info is None or spec is None:
+            raise RequestError("unknown-batch", f"there is no batch {request.batch}")
+        total = core.ledger.batches[request.batch].total
+        found = SpecFound(request.batch, info.name, total, spec, info.digest)
+        self._answer(peer, number, lambda: found)
+
+    def outcomes(self, peer: Peer, number: int, request: GetOutcomes) -> None:
+        """A page of outcomes in the order of their recording."""
+        core, batch = self._core, core_batch(self._core, request.batch)
+        state = core.ledger.batches[batch]
+
+        def page() -> Outcomes:
+            found, cursor = core.journal.outcomes_after(batch, request.cursor)
+            ended = state.ended and not found
+            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+
+        def ready() -> bool:
+            return state.ended or core.infos[batch].seq > request.cursor
+
+        self._when(peer, number, batch, request.wait, ready, page)
+
+    def results(self, peer: Peer, number: int, request: GetResults) -> None:
+        """A page of outcomes in index order."""
+        core, batch = self._core, core_batch(self._core, request.batch)
+        state = core.ledger.batches[batch]
+
+        def page() -> Outcomes:
+            found = core.journal.outcomes_from(batch, request.start)
+            cursor = found[-1].stop if found else request.start
+            ended = state.ended and (not found or cursor >= state.total)
+            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+
+        def ready() -> bool:
+            return state.ended or request.start in state.done or request.start in state.failed
+
+        self._when(peer, number, batch, request.wait, ready, page)
+
+    def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
+        """Give up what is not done of a batch."""
+        core = self._core
+        batch = core.find(request.ref)
+        if core.infos[batch].token == QUEUE_TOKEN:
+            raise RequestError("bad-request", "the task queue of plain clients is not cancelled")
+        self._drop(batch)
+        if core.ledger.cancel(batch):
+            core.touch(batch)
+        self._answer(peer, number, lambda: core.status(batch))
+
+    # -- answering ----------------------------------------------------------------------------
+
+    def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
+        self._core.answer(lambda: peer.reply(number, make()))
+
+    def _when(
+        self,
+        peer: Peer,
+        number: int,
+        batch: int,
+        seconds: float,
+        ready: Callable[[], bool],
+        make: Callable[[], Message],
+    ) -> None:
+        def answer() -> None:
+            peer.waiters.discard(waiter)
+            peer.reply(number, make())
+
+        waiter = self._core.wait(batch, min(seconds, MAX_WAIT), ready, answer)
+        if waiter is not None:
+            peer.waiters.add(waiter)
+
+
+def core_batch(core: Core, batch: int) -> int:
+    """The id, if there is such a batch.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if batch not in core.infos:
+        raise RequestError("unknown-batch", f"there is no batch {batch}")
+    return batch
+
+
+def _check_submission(request: Submit) -> None:
+    if not 0 <= request.total <= MAX_TASKS:
+        raise RequestError("bad-request", f"{request.total} is not a number of tasks")
+    if not request.token or not request.name or len(request.name) > 200:
+        raise RequestError("bad-request", "a submission has a token and a name of 1 to 200 letters")
+    if request.token == QUEUE_TOKEN:
+        raise RequestError("bad-request", "that token is the task queue's own")
+    if request.files and not request.digest:
+        raise RequestError("bad-request", "files travel with their digest")
+    _check_blocks(request.blocks)
+    if (request.blocks or request.open) and request.total != (
+        request.blocks[-1].stop if request.blocks else 0
+    ):
+        raise RequestError("bad-request", "the blocks do not make up the tasks")
+    if request.blocks and request.blocks[0].start != 0:
+        raise RequestError("bad-request", "the first block begins at 0")
+
+
+def _check_blocks(blocks: list[Block]) -> None:
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        if not 0 <= block.start < block.stop <= MAX_TASKS:
+            raise RequestError("bad-request", f"[{block.start}, {block.stop}) is not a block")
+        if following is not None and following.start != block.stop:
+            raise RequestError("bad-request", "blocks follow one another without a gap")

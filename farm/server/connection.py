@@ -1,0 +1,219 @@
+"""One connection as the server sees it: frames, the handshake, then one of two dialects.
+
+Before the peer is known nothing is sent but the challenge, frames are tiny, and one deadline
+covers the handshake and the first request together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from farm.errors import ProtocolError
+from farm.wire import handshake
+from farm.wire.channel import tune
+from farm.wire.frames import MAX_FRAME, FrameReader, header
+
+log = logging.getLogger("farm.server")
+
+HANDSHAKE_SECONDS = 5.0
+SEND_SECONDS = 60.0
+"""A peer that takes nothing of what it asked for for so long is cut off."""
+
+PLAIN_FRAME = 8 * 1024 * 1024
+"""Bytes of a plain client's request: its pickle is read by Python code, in the server's loop."""
+
+WRITE_HIGH = 4 * 1024 * 1024
+"""Bytes of unread answers at which the server stops reading a peer's requests."""
+
+
+class Dialect(Protocol):
+    """What is spoken on a connection once the peer is known."""
+
+    def receive(self, frame: bytes) -> None:
+        """A frame has come.
+
+        Raises:
+            ProtocolError: the connection is to be closed.
+        """
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class Registry(Protocol):
+    """All connections of a server: `Connection` tells it of its coming and going."""
+
+    def came(self, connection: Connection) -> bool:
+        """Whether there is room for one more."""
+
+    def went(self, connection: Connection) -> None:
+        """It is closed."""
+
+
+class Connection(asyncio.Protocol):
+    """Frames in, frames out.
+
+    Args:
+        registry: is told when it comes and goes.
+        authkey: that the peer must hold.
+        dialect: makes the first dialect, once the peer is known.
+    """
+
+    def __init__(
+        self, registry: Registry, authkey: bytes, dialect: Callable[[Connection], Dialect]
+    ) -> None:
+        self._registry = registry
+        self._handshake = handshake.ServerHandshake(authkey)
+        self._make_dialect = dialect
+        self._dialect: Dialect | None = None
+        self._reader = FrameReader(handshake.MAX_FRAME)
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        self.address = "?"
+        self.known = False
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Challenge the peer."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = f"{peer[0]}:{peer[1]}" if peer else "?"
+        if not self._registry.came(self):
+            log.warning("%s: too many connections; it was turned away", self.address)
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            tune(sock)
+        transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._too_late)
+        self.send(self._handshake.begin())
+
+    def data_received(self, data: bytes) -> None:
+        """Cut what came into frames."""
+        self._reader.feed(data)
+        self.resume()
+
+    def eof_received(self) -> bool:
+        """The peer has closed; so does the server."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer does not read: stop reading its requests, and give it a while."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            loop = asyncio.get_running_loop()
+            self._stuck = loop.call_later(SEND_SECONDS, self._abort, "it does not read")
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whatever the reason, it is gone."""
+        for timer in (self._deadline, self._stuck):
+            if timer is not None:
+                timer.cancel()
+        self._registry.went(self)
+        if self._dialect is not None:
+            self._dialect.lost()
+        if exc is not None:
+            log.debug("%s: connection lost: %s", self.address, exc)
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Take the frames that have come, for as long as nobody holds them back."""
+        try:
+            for frame in self._reader.frames():
+                self._receive(frame)
+                if self.closing or self._held:
+                    return
+        except handshake.KeyRefusedError as error:
+            log.warning("%s: refused: %s", self.address, error)
+            self.send(handshake.FAILURE)
+            self.close()
+        except ProtocolError as error:
+            self._abort(str(error))
+
+    def _receive(self, frame: bytes) -> None:
+        if self._dialect is not None:
+            self._dialect.receive(frame)
+            return
+        for answer in self._handshake.receive(frame):
+            self.send(answer)
+        if self._handshake.complete:
+            self.known = True
+            self._reader.limit = PLAIN_FRAME
+            self._dialect = self._make_dialect(self)
+
+    _held = False
+
+    def hold(self) -> None:
+        """Keep further frames back until `release`: the dialect answers one at a time."""
+        self._held = True
+        if self._transport is not None and not self.closing:
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Go on with the frames that were held back."""
+        self._held = False
+        if self._transport is not None and not self.closing:
+            self._transport.resume_reading()
+            self.resume()
+
+    def settle(self, dialect: Dialect | None = None) -> None:
+        """The first request is over: the deadline ends; maybe another dialect follows."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if dialect is not None:
+            self._dialect = dialect
+            self._reader.limit = MAX_FRAME
+
+    def quick_ack(self) -> None:
+        """Acknowledge at once: an unmodified client waits for that between header and body."""
+        sock = self._transport.get_extra_info("socket") if self._transport else None
+        if sock is not None and hasattr(socket, "TCP_QUICKACK"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    # -- towards the peer ---------------------------------------------------------------------
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame; nothing happens if the connection is gone."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if len(frame) < WRITE_HIGH:
+            self._transport.write(header(len(frame)) + frame)
+        else:
+            self._transport.write(header(len(frame)))
+            self._transport.write(frame)
+
+    def close(self) -> None:
+        """Close after what was sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _too_late(self) -> None:
+        self._abort(f"no first request within {HANDSHAKE_SECONDS:.0f} s")
+
+    def _abort(self, why: str) -> None:
+        log.warning("%s: cut off: %s", self.address, why)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,25 @@
+"""How many connections a server takes: fewer than its process may have open files."""
+
+from __future__ import annotations
+
+import sys
+
+SPARE_DESCRIPTORS = 64
+"""What is left to the journal and the like when connections have used up the rest."""
+
+WITHOUT_LIMIT = 16_384
+"""Where the platform names no limit."""
+
+
+def most_connections() -> int:
+    """As many as descriptors allow, after raising the soft limit to the hard one."""
+    if sys.platform == "win32":
+        return WITHOUT_LIMIT
+    import resource  # there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return WITHOUT_LIMIT
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, hard - SPARE_DESCRIPTORS)

@@ -1,0 +1,230 @@
+"""The manager: a `BaseManager` whose server runs one loop, and can be put on a network.
+
+`FarmServer` keeps the address, key and registry of the standard library's `Server`, and replaces
+how it listens, reads, answers and stops. All of its state belongs to the thread of its loop, which
+is why there is no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from multiprocessing import managers
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from pathlib import Path
+from typing import Any
+
+from farm.errors import AddressError
+from farm.server.clients import Clients
+from farm.server.connection import Connection, Dialect
+from farm.server.core import Core
+from farm.server.journal import Journal
+from farm.server.limits import most_connections
+from farm.server.nodes import NodeDesk
+from farm.server.peers import Handler, Peer
+from farm.server.plain import PlainDialect, Shared
+from farm.server.queue import TaskQueue
+from farm.server.results import METHODS, ResultDict
+from farm.version import __version__
+from farm.wire import messages
+from farm.wire.address import Address
+
+log = logging.getLogger("farm.server")
+
+BACKLOG = 1024
+SWEEP_SECONDS = 1.0
+MAX_UNKNOWN = 256
+"""Connections that have not finished their handshake."""
+
+
+class FarmServer(managers.Server):
+    """Serves a ledger, a journal and the connections to them, until `stop`.
+
+    Args:
+        registry: of the manager (its typeids are the objects plain clients may ask for).
+        address: where to listen; port 0 picks one.
+        authkey: that every peer must hold.
+        serializer: as the standard library's server takes it; frames are pickles for plain clients.
+        data: the directory of the journal.
+
+    Raises:
+        AddressError: the address cannot be listened on.
+        JournalError: the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        registry: dict[str, Any],
+        address: tuple[str, int],
+        authkey: bytes,
+        serializer: str = "pickle",
+        *,
+        data: Path,
+    ) -> None:
+        # The base class's __init__ would open a listener of the stock kind; its attributes are
+        # set here instead.
+        del serializer
+        self.registry = registry
+        self.authkey = AuthenticationString(authkey)
+        self._socket = _listen(Address(*address))
+        self.host, self.port = self._socket.getsockname()[:2]
+        self.address = (self.host, self.port)
+        try:
+            self.journal = Journal(data)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._connections: set[Connection] = set()
+        self._most = most_connections()
+        self._plain_nodes = itertools.count(-1, -1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def serve_forever(self) -> None:
+        """Serve in this thread until `stop` is called, or a signal asks for it."""
+        asyncio.run(self._serve())
+
+    def stop(self) -> None:
+        """Stop serving; may be called from any thread."""
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _serve(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._wire_up(loop)
+        _on_signals(loop, self._stopping.set)
+        listener = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG)
+        sweeper = asyncio.create_task(self._sweep())
+        try:
+            stopped = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if sweeper.done():
+                sweeper.result()
+        finally:
+            listener.close()
+            sweeper.cancel()
+            for connection in list(self._connections):
+                connection.close()
+            self.journal.close()
+
+    def _wire_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._core = Core(self.journal, loop, lambda: self._desk.hand_out())
+        self._desk = NodeDesk(self._core)
+        self._clients = Clients(self._core, self._desk.drop)
+        tasks = TaskQueue(self._core)
+        results = ResultDict(self._core, tasks)
+        self._objects = {
+            "get_task_queue": Shared("task_queue", tasks, tasks.exposed, {}),
+            "get_result_dict": Shared("result_dict", results, results.exposed, METHODS),
+        }
+        self._handlers = self._all_handlers()
+
+    def _all_handlers(self) -> dict[type[messages.Message], Handler]:
+        clients, desk = self._clients, self._desk
+        return {
+            messages.Hello: self._hello,
+            messages.Submit: clients.submit,
+            messages.Append: clients.append,
+            messages.GetStatus: clients.status,
+            messages.ListBatches: clients.batches,
+            messages.GetSpec: clients.spec,
+            messages.GetOutcomes: clients.outcomes,
+            messages.GetResults: clients.results,
+            messages.Cancel: clients.cancel,
+            messages.GetNodes: desk.list_nodes,
+            messages.Join: desk.join,
+            messages.Want: desk.want,
+            messages.GetBlock: desk.block,
+            messages.GetCode: desk.code,
+            messages.Report: desk.report,
+            messages.Beat: desk.beat,
+            messages.Leave: desk.leave,
+        }
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._desk.sweep()
+
+    # -- connections --------------------------------------------------------------------------
+
+    def _connect(self) -> Connection:
+        return Connection(self, bytes(self.authkey), self._speak_plain)
+
+    def came(self, connection: Connection) -> bool:
+        """Whether there is room for one more connection."""
+        unknown = sum(not known.known for known in self._connections)
+        self._connections.add(connection)
+        return len(self._connections) <= self._most and unknown < MAX_UNKNOWN
+
+    def went(self, connection: Connection) -> None:
+        """A connection is closed."""
+        self._connections.discard(connection)
+
+    def _speak_plain(self, connection: Connection) -> Dialect:
+        node = next(self._plain_nodes)
+        return PlainDialect(connection, self._core, self._objects, node, self._speak_farm)
+
+    def _speak_farm(self, connection: Connection) -> Dialect:
+        return Peer(connection, self._handlers, self._desk.lost, self._core.waiters.forget)
+
+    def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
+        self._desk.versions[peer] = (request.version, request.python)
+        peer.reply(number, messages.Welcome(__version__, self.journal.server))
+
+
+class FarmManager(managers.BaseManager):
+    """A manager whose server is a `FarmServer`; clients of the standard library can connect to it.
+
+    Args:
+        address: where to listen, or (for `connect`) where the server listens.
+        authkey: the key.
+        data: the directory of the journal; only for `get_server`.
+
+    Example:
+        >>> manager = FarmManager(("127.0.0.1", 0), b"k" * 32, Path("journal"))
+        >>> manager.get_server().serve_forever()                # doctest: +SKIP
+    """
+
+    def __init__(self, address: tuple[str, int], authkey: bytes, data: Path | None = None) -> None:
+        super().__init__(address=address, authkey=authkey)
+        self._farm_address = address
+        self._farm_key = authkey
+        self._data = data
+
+    def get_server(self) -> FarmServer:
+        """The server, listening but not yet serving."""
+        if self._data is None:
+            raise ValueError("a server needs the directory of its journal")
+        return FarmServer(self._registry, self._farm_address, self._farm_key, data=self._data)  # type: ignore[attr-defined]
+
+
+FarmManager.register("get_task_queue", exposed=TaskQueue.exposed)
+FarmManager.register("get_result_dict", exposed=ResultDict.exposed)
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {address}: {error.strerror}. "
+            "Is a farm server running there already? Choose another with --port."
+        ) from error
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except (NotImplementedError, RuntimeError, ValueError):
+            return  # not the main thread, or a platform without: whoever runs it calls stop()

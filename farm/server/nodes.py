@@ -1,0 +1,294 @@
+"""What nodes say: join, want work, report what came of it, live, leave.
+
+A node is known by its id, not by its connection: it may come back on another one and present what
+it holds. It is given up when nothing was heard of it for `SILENT_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import array
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from farm.errors import RequestError
+from farm.server.core import Core
+from farm.server.peers import Peer
+from farm.wire.messages import (
+    Beat,
+    Block,
+    Code,
+    Done,
+    Dropped,
+    GetBlock,
+    GetCode,
+    GetNodes,
+    Held,
+    Join,
+    Joined,
+    Lease,
+    Leave,
+    NodeInfo,
+    Nodes,
+    Part,
+    Range,
+    Report,
+    Want,
+)
+
+log = logging.getLogger("farm.server")
+
+BEAT_SECONDS = 3.0
+SILENT_SECONDS = 10.0
+
+MAX_SLOTS = 100_000
+MAX_GONE = 100
+"""Nodes that have gone and are still listed."""
+
+INLINE_BLOCK = 16 * 1024
+INLINE_TOTAL = 256 * 1024
+"""Bytes of blocks that travel with a lease, each and all together; others are asked for."""
+
+
+@dataclass(slots=True)
+class NodeState:
+    """What is known of a node; times are of `time.monotonic`."""
+
+    id: int
+    name: str
+    address: str
+    slots: int
+    peer: Peer | None
+    heard: float
+    joined: float
+    version: str = ""
+    python: str = ""
+    done: int = 0
+    failed: int = 0
+    want: int = 0
+    state: str = "up"
+
+
+class NodeDesk:
+    """The requests of nodes.
+
+    Args:
+        core: the server's state.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._nodes: dict[int, NodeState] = {}
+        self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
+        self._wanting: deque[NodeState] = deque()
+        self._last_id = 0
+        self.versions: dict[Peer, tuple[str, str]] = {}
+
+    # -- coming and going ---------------------------------------------------------------------
+
+    def join(self, peer: Peer, number: int, request: Join) -> None:
+        """A node comes, or comes back with what it holds."""
+        if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
+            raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
+        node = self._nodes.get(request.node) or self._new(request.name)
+        if node.peer is not None and node.peer is not peer:
+            node.peer.close()
+        node.peer, node.slots, node.address = peer, request.slots, peer.address
+        node.heard, node.want = time.monotonic(), 0
+        node.version, node.python = self.versions.get(peer, ("", ""))
+        peer.node = node.id
+        self._core.ledger.join(node.id, node.name, node.slots)
+        held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
+        drop = [Held(batch, ranges) for batch, ranges in self._core.ledger.present(node.id, held)]
+        log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
+                 node.slots)  # fmt: skip
+        answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
+        self._core.answer(lambda: peer.reply(number, answer))
+
+    def _new(self, name: str) -> NodeState:
+        taken = {node.name for node in self._nodes.values()}
+        unique, suffix = name, 1
+        while unique in taken:
+            suffix += 1
+            unique = f"{name}-{suffix}"
+        self._last_id += 1
+        now = time.monotonic()
+        node = NodeState(self._last_id, unique, "", 0, None, now, now)
+        self._nodes[node.id] = node
+        return node
+
+    def beat(self, peer: Peer, number: int, request: Beat) -> None:
+        """A node is alive."""
+        node = self._nodes.get(request.node)
+        if node is None:
+            raise RequestError("unknown-node", f"node {request.node} was given up; join again")
+        node.heard = time.monotonic()
+        self._core.answer(lambda: peer.reply(number, Done()))
+
+    def leave(self, peer: Peer, number: int, request: Leave) -> None:
+        """A node goes of its own accord."""
+        node = self._nodes.get(request.node)
+        if node is not None:
+            self._give_up(node, "left")
+        self._core.answer(lambda: peer.reply(number, Done()))
+
+    def lost(self, peer: Peer) -> None:
+        """A connection is gone; its node has a while to come back."""
+        self.versions.pop(peer, None)
+        node = self._nodes.get(peer.node)
+        if node is not None and node.peer is peer:
+            node.peer, node.want = None, 0
+
+    def sweep(self) -> None:
+        """Give up the nodes that have been silent for too long."""
+        now = time.monotonic()
+        for node in list(self._nodes.values()):
+            if now - node.heard > SILENT_SECONDS:
+                log.warning("node %d (%s) has been silent for %.0f s: its leases go to others",
+                            node.id, node.name, now - node.heard)  # fmt: skip
+                self._give_up(node, "lost")
+
+    def _give_up(self, node: NodeState, state: str) -> None:
+        del self._nodes[node.id]
+        node.state, node.want = state, 0
+        node.joined = time.monotonic() - node.joined
+        self._gone.append(node)
+        if node.peer is not None:
+            node.peer.node = 0
+        self._core.leave(node.id)
+
+    def list_nodes(self, peer: Peer, number: int, request: GetNodes) -> None:
+        """All nodes that are there, and those lately gone."""
+        del request
+        now = time.monotonic()
+        listed = Nodes([self._info(n, now) for n in (*self._nodes.values(), *self._gone)])
+        self._core.answer(lambda: peer.reply(number, listed))
+
+    def _info(self, node: NodeState, now: float) -> NodeInfo:
+        ledger = self._core.ledger
+        known = ledger.nodes.get(node.id)
+        held = [ledger.batches[b].leased[node.id].count for b in known.batches] if known else []
+        up = now - node.joined if node.id in self._nodes else node.joined
+        return NodeInfo(
+            node.id, node.name, node.address, node.state, node.slots,
+            min(node.slots, sum(held)), node.done, node.failed, now - node.heard, up,
+            node.version, node.python,
+        )  # fmt: skip
+
+    # -- work ---------------------------------------------------------------------------------
+
+    def want(self, peer: Peer, number: int, request: Want) -> None:
+        """A node has room."""
+        del number
+        node = self._node_of(peer)
+        if request.free > 0 and not node.want:
+            self._wanting.append(node)
+        node.want = max(0, min(request.free, node.slots))
+        self._core.plan_flush()
+
+    def hand_out(self) -> None:
+        """Lease what is pending to the nodes that want some, longest waiting first."""
+        while self._wanting:
+            node = self._wanting[0]
+            if node.want and node.peer is not None:
+                grant = self._core.ledger.lease(node.id, node.want)
+                if grant is None:
+                    return
+                self._core.begin(grant.batch)
+                blocks = self._inline_blocks(grant.batch, grant.ranges)
+                node.peer.push(Lease(grant.batch, grant.ranges, grant.mean, blocks))
+            node.want = 0
+            self._wanting.popleft()
+
+    def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
+        """The first blocks of a lease, as long as they are small."""
+        found: list[Block] = []
+        size = 0
+        for start, stop in ranges:
+            index = start
+            while index < stop:
+                block = self._core.block(batch, index)
+                if block is None or len(block.payload) > INLINE_BLOCK:
+                    return found
+                size += len(block.payload)
+                if size > INLINE_TOTAL:
+                    return found
+                found.append(block)
+                index = block.stop
+        return found
+
+    def block(self, peer: Peer, number: int, request: GetBlock) -> None:
+        """Arguments that did not travel with the lease."""
+        found = self._core.block(request.batch, request.index)
+        if found is None:
+            raise RequestError(
+                "bad-request", f"batch {request.batch} has no block with task {request.index}"
+            )
+        self._core.answer(lambda: peer.reply(number, found))
+
+    def code(self, peer: Peer, number: int, request: GetCode) -> None:
+        """Python files that a batch brought along."""
+        files = self._core.journal.code(request.digest)
+        if files is None:
+            raise RequestError("bad-request", f"no files are known as {request.digest!r}")
+        self._core.answer(lambda: peer.reply(number, Code(files)))
+
+    def report(self, peer: Peer, number: int, request: Report) -> None:
+        """Journal what came of a node's leases."""
+        node = self._node_of(peer)
+        for part in request.parts:
+            if self._knows(part.batch):
+                self._take(node, part)
+        for failed in request.failed:
+            if self._knows(failed.batch):
+                self._core.record_failed(
+                    failed.batch, node.id, failed.index, failed.seconds, failed.failure
+                )
+                node.failed += 1
+        for back in request.returned:
+            self._core.give_back(node.id, back.batch, _checked(back.ranges))
+        self._core.answer(lambda: peer.reply(number, Done()))
+
+    def _take(self, node: NodeState, part: Part) -> None:
+        count = part.stop - part.start
+        if not 0 <= part.start < part.stop or len(part.seconds) != 4 * count:
+            raise RequestError("bad-request", f"[{part.start}, {part.stop}) is not a part")
+        elapsed = sum(array.array("f", part.seconds))
+        taken = self._core.record_done(
+            part.batch, node.id, (part.start, part.stop), part.payload, part.seconds, elapsed
+        )
+        if taken:
+            node.done += count
+        else:
+            log.info("node %s: results of batch %d, [%d, %d), had been recorded already",
+                     node.name, part.batch, part.start, part.stop)  # fmt: skip
+
+    def _knows(self, batch: int) -> bool:
+        return batch in self._core.infos
+
+    def _node_of(self, peer: Peer) -> NodeState:
+        node = self._nodes.get(peer.node)
+        if node is None:
+            raise RequestError("unknown-node", "this connection has not joined as a node")
+        node.heard = time.monotonic()
+        return node
+
+    def drop(self, batch: int) -> None:
+        """Tell the nodes that hold some of a batch that nobody wants it any more."""
+        for holder in list(self._core.ledger.batches[batch].leased):
+            node = self._nodes.get(holder)
+            if node is not None and node.peer is not None:
+                node.peer.push(Dropped(batch))
+
+
+def _checked(ranges: list[Range]) -> list[Range]:
+    """Ranges as they must be.
+
+    Raises:
+        RequestError: they are not.
+    """
+    for start, stop in ranges:
+        if not 0 <= start < stop <= 2**63 - 1:
+            raise RequestError("bad-request", f"[{start}, {stop}) is not a range")
+    return ranges

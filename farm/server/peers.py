@@ -1,0 +1,91 @@
+"""A peer that speaks farm's own protocol: its requests go to who serves them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from farm.errors import RequestError
+from farm.server.connection import Connection
+from farm.server.waiting import Waiter
+from farm.wire import codec
+from farm.wire.messages import Message, Refused
+
+log = logging.getLogger("farm.server")
+
+MAX_WAITERS = 1000
+"""Requests of one connection that may be held back at a time."""
+
+Handler = Callable[["Peer", int, Any], None]
+
+
+class Peer:
+    """One connection that speaks farm's protocol: a `farm.server.connection.Dialect`.
+
+    Args:
+        connection: carries the frames.
+        handlers: what serves each type of request.
+        gone: called when the connection is lost.
+        forget: called with each waiter that nobody waits behind any more.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        handlers: Mapping[type[Message], Handler],
+        gone: Callable[[Peer], None],
+        forget: Callable[[Waiter], None],
+    ) -> None:
+        self._connection = connection
+        self._handlers = handlers
+        self._gone = gone
+        self._forget = forget
+        self.node = 0
+        self.waiters: set[Waiter | None] = set()
+
+    @property
+    def address(self) -> str:
+        """The peer's, for people."""
+        return self._connection.address
+
+    def receive(self, frame: bytes) -> None:
+        """Serve one request; an error becomes its answer."""
+        number, request = codec.decode_request(frame)
+        try:
+            if len(self.waiters) >= MAX_WAITERS:
+                raise RequestError("busy", f"{MAX_WAITERS} requests of this connection wait")
+            self._handlers[type(request)](self, number, request)
+        except RequestError as error:
+            self.reply(number, Refused(error.code, str(error)))
+        except sqlite3.Error as error:
+            log.exception("%s: the journal cannot be read", self.address)
+            self.reply(number, Refused("journal", f"the journal cannot be read: {error}"))
+        except Exception:
+            # A bug in one handler must not take down the connections of all the others; what
+            # happened goes to the log, and not to the peer.
+            log.exception("%s: %s could not be served", self.address, type(request).__name__)
+            text = "the server could not serve this request; its log says why"
+            self.reply(number, Refused("internal", text))
+
+    def lost(self) -> None:
+        """Forget what the peer waited for."""
+        for waiter in self.waiters:
+            if waiter is not None:
+                self._forget(waiter)
+        self.waiters.clear()
+        self._gone(self)
+
+    def reply(self, number: int, body: Message) -> None:
+        """Answer a request; those with id 0 want no answer."""
+        if number:
+            self._connection.send(codec.encode(number, body))
+
+    def push(self, body: Message) -> None:
+        """Say something unasked."""
+        self._connection.send(codec.encode(0, body))
+
+    def close(self) -> None:
+        """Close the connection after what was sent."""
+        self._connection.close()

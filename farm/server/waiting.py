@@ -1,0 +1,48 @@
+"""Those who wait for something of a batch: woken by a change, or when their time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """Somebody who waits: ``answer`` is called once, when ``ready`` or when it is late."""
+
+    batch: int
+    ready: Callable[[], bool]
+    answer: Callable[[], None]
+    timer: asyncio.TimerHandle | None = None
+
+
+class Waiters:
+    """All who wait, by batch."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._by_batch: dict[int, set[Waiter]] = {}
+
+    def add(self, waiter: Waiter, seconds: float) -> None:
+        """Wait for at most ``seconds``."""
+        waiter.timer = self._loop.call_later(seconds, self._serve, waiter)
+        self._by_batch.setdefault(waiter.batch, set()).add(waiter)
+
+    def forget(self, waiter: Waiter) -> None:
+        """Nobody waits there any more."""
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+        waiting = self._by_batch.get(waiter.batch, set())
+        waiting.discard(waiter)
+        if not waiting:
+            self._by_batch.pop(waiter.batch, None)
+
+    def wake(self, batch: int) -> None:
+        """The batch has changed."""
+        for waiter in [w for w in self._by_batch.get(batch, ()) if w.ready()]:
+            self._serve(waiter)
+
+    def _serve(self, waiter: Waiter) -> None:
+        self.forget(waiter)
+        waiter.answer()

@@ -1,0 +1,204 @@
+"""What the slots run in the engine's tests."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+NAME = "a"
+
+
+def square(index):
+    return index * index
+
+
+def noop(index):
+    return None
+
+
+def version(index):
+    return NAME
+
+
+async def later(index):
+    await asyncio.sleep(0.001)
+    return index + 1
+
+
+class Doubler:
+    def __init__(self, index):
+        self.index = index
+
+    def run(self):
+        return self.index * 2
+
+
+class AsyncDoubler(Doubler):
+    async def run(self):
+        await asyncio.sleep(0)
+        return self.index * 2
+
+
+class Process(multiprocessing.Process):
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def run(self):
+        return self.index, os.getpid(), multiprocessing.current_process().pid
+
+
+class Thread(threading.Thread):
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def run(self):
+        return self.index, threading.current_thread() is threading.main_thread()
+
+
+class NoRun:
+    def __init__(self, index):
+        pass
+
+
+not_callable = 3
+
+
+class Odd(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def raising(index):
+    if index == 3:
+        raise ValueError(f"bad {index}")
+    if index == 4:
+        sys.exit("leaving")
+    if index == 5:
+        raise KeyboardInterrupt
+    if index == 6:
+        raise Odd(1, 2)
+    if index == 7:
+        raise RuntimeError("x" * 3_000_000)
+    return index
+
+
+def unpicklable(index):
+    if index % 5 == 2:
+        return {"lock": threading.Lock()}
+    return index
+
+
+def large(index):
+    return bytes(index * (1 << 20))
+
+
+def seconds(index):
+    time.sleep(0.1 if index == 1 else 0)
+    return index
+
+
+def mark(directory, index):
+    """Leave one line for each attempt."""
+    with Path(directory, "attempts").open("a") as file:
+        file.write(f"{index}\n")
+
+
+def kill_once(index, directory, victim):
+    if index == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return index
+
+
+def exit_at_two(index):
+    if index == 2:
+        os._exit(1)
+    return index
+
+
+def segfault(index):
+    signal.raise_signal(signal.SIGSEGV)
+
+
+def hang(index, directory):
+    """Task 1 never ends and does not listen to SIGTERM."""
+    mark(directory, index)
+    if index == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            pass
+    return index
+
+
+def exit_on_term(index):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    time.sleep(100)
+
+
+def wait_for(index, directory, last):
+    """The last task ends when a file appears."""
+    mark(directory, index)
+    while index == last and not Path(directory, "go").exists():
+        time.sleep(0.001)
+    return index
+
+
+def pid(index):
+    return os.getpid()
+
+
+def group(index):
+    return os.getpid(), os.getpgid(0), os.getsid(0)
+
+
+def standard(index):
+    return sys.stdin.read(), os.read(0, 10), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def interrupt(index):
+    os.kill(os.getpid(), signal.SIGINT)
+    return index
+
+
+def close_low_descriptors(index):
+    os.closerange(3, 100)
+    return index
+
+
+def close_all_descriptors(index):
+    os.closerange(3, 1000)
+    time.sleep(100)
+
+
+def descriptors_of_command(index):
+    return subprocess.run(["ls", "/proc/self/fd"], capture_output=True, text=True).stdout.split()
+
+
+def fork_and_return_twice(index):
+    if os.fork() == 0:
+        return "child"
+    return "parent"
+
+
+def main_modules(index):
+    modules = sys.modules.items()
+    return sorted(name for name, module in modules if hasattr(module, "embedding_main_marker"))
+
+
+def nested(index):
+    with multiprocessing.Pool(2) as pool:
+        return pool.map(square, range(3))
+
+
+def environment(index, name):
+    return os.environ.get(name)
+
+
+def block_item(first, *, second=0):
+    return first + second

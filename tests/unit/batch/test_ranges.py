@@ -1,0 +1,121 @@
+"""RangeSet against Python's own sets."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from farm.batch.ranges import LIMIT, RangeSet
+
+SIZE = 60
+bounds = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda pair: sorted(pair))
+
+
+def indices(ranges: object) -> list[int]:
+    return [index for start, stop in ranges for index in range(start, stop)]  # type: ignore[attr-defined]
+
+
+class RangesAgainstSets(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ranges = RangeSet()
+        self.model: set[int] = set()
+
+    @rule(bounds=bounds)
+    def add(self, bounds: list[int]) -> None:
+        self.ranges.add(*bounds)
+        self.model |= set(range(*bounds))
+
+    @rule(bounds=bounds)
+    def discard(self, bounds: list[int]) -> None:
+        self.ranges.discard(*bounds)
+        self.model -= set(range(*bounds))
+
+    @rule(n=st.integers(-1, 8))
+    def take(self, n: int) -> None:
+        expected = sorted(self.model)[: max(0, n)]
+        assert indices(self.ranges.take(n)) == expected
+        self.model.difference_update(expected)
+
+    @rule(n=st.integers(-1, 8))
+    def take_back(self, n: int) -> None:
+        expected = sorted(self.model)[-n:] if n > 0 else []
+        assert indices(self.ranges.take_back(n)) == expected
+        self.model.difference_update(expected)
+
+    @rule(bounds=bounds)
+    def intersection(self, bounds: list[int]) -> None:
+        expected = sorted(self.model & set(range(*bounds)))
+        assert indices(self.ranges.intersection(*bounds)) == expected
+
+    @rule()
+    def copy_is_independent(self) -> None:
+        twin = self.ranges.copy()
+        assert twin == self.ranges
+        twin.add(SIZE + 5, SIZE + 6)
+        assert twin != self.ranges
+
+    @invariant()
+    def same_indices(self) -> None:
+        assert indices(self.ranges) == sorted(self.model)
+        assert self.ranges.count == len(self.ranges) == len(self.model)
+        assert bool(self.ranges) == bool(self.model)
+        assert [index in self.ranges for index in range(SIZE)] == [
+            index in self.model for index in range(SIZE)
+        ]
+        assert self.ranges == RangeSet((index, index + 1) for index in self.model)
+        if self.model:
+            assert (self.ranges.first, self.ranges.last) == (min(self.model), max(self.model))
+
+    @invariant()
+    def as_few_ranges_as_possible(self) -> None:
+        for (_, stop), (start, _) in itertools.pairwise(self.ranges):
+            assert stop < start
+
+
+TestRangesAgainstSets = RangesAgainstSets.TestCase
+
+
+def test_fragments_far_beyond_the_compaction_threshold() -> None:
+    ranges = RangeSet((3 * i, 3 * i + 1) for i in range(5000))
+    for i in range(4000):
+        ranges.discard(3 * i, 3 * i + 1)
+    ranges.add(11997, 11998)  # back to the front
+    assert ranges.count == 1001
+    assert ranges.first == 11997
+    assert ranges.take(2) == [(11997, 11998), (12000, 12001)]
+    assert len(ranges._starts) < 3000, "what was taken from the front is still held"
+
+
+def test_the_whole_of_all_indices() -> None:
+    ranges = RangeSet([(0, LIMIT)])
+    assert len(ranges) == LIMIT
+    ranges.discard(10**18, 10**18 + 1)
+    assert ranges.count == LIMIT - 1
+    assert 10**18 not in ranges
+    assert ranges.last == LIMIT - 1
+
+
+def test_empty_sets_have_no_ends() -> None:
+    with pytest.raises(IndexError, match="no first"):
+        _ = RangeSet().first
+    with pytest.raises(IndexError, match="no last"):
+        _ = RangeSet().last
+
+
+@pytest.mark.parametrize("bounds", [(-1, 2), (3, 2), (0, LIMIT + 1)])
+@pytest.mark.parametrize("method", ["add", "discard", "intersection"])
+def test_what_is_no_range_is_refused(method: str, bounds: tuple[int, int]) -> None:
+    ranges = RangeSet([(0, 5)])
+    with pytest.raises(ValueError, match="not a range of indices"):
+        getattr(ranges, method)(*bounds)
+    assert list(ranges) == [(0, 5)]
+
+
+def test_other_things_are_not_members_and_not_equal() -> None:
+    assert "1" not in RangeSet([(0, 5)])
+    assert RangeSet([(0, 5)]) != [(0, 5)]
+    assert repr(RangeSet([(0, 5), (7, 8)])) == "RangeSet([(0, 5), (7, 8)])"
