@@ -67,6 +67,22 @@ def expand(
         )
 
 
+def values_of(outcome: messages.Outcome) -> list[Any]:
+    """What the tasks of one range returned, in order.
+
+    Raises:
+        TaskError: it is a failure.
+    """
+    if outcome.failure is not None:
+        error = next(expand(outcome)).error
+        assert error is not None
+        raise error
+    values: list[Any] = pickle.loads(outcome.payload)  # noqa: S301 - see `expand`
+    count = outcome.stop - outcome.start
+    whole = outcome.offset == 0 and len(values) == count
+    return values if whole else values[outcome.offset : outcome.offset + count]
+
+
 def _failed(outcome: messages.Outcome, failure: messages.Failure, attempts: int) -> Outcome:
     index = outcome.start
     error = TaskError(index, failure.kind, failure.type_name, failure.text, failure.traceback)

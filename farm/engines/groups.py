@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 TERM_SECONDS = 0.3
 """What is told to end by SIGTERM has so long before SIGKILL."""
 
-_LOOK_SECONDS = 0.005
+_LOOK_SECONDS = 0.01
 
 
 def signal_group(pid: int, *, kill: bool) -> bool:
@@ -69,7 +70,7 @@ class Leftovers:
 
     def finish(self, deadline: float) -> None:
         """Wait for all to end until ``deadline`` (`time.monotonic`), then kill them."""
-        while any(map(self._alive, self._until)) and time.monotonic() < deadline:
+        while any(map(self._runs, self._until)) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
         self.enforce(math.inf)
 
@@ -77,3 +78,23 @@ class Leftovers:
     def _alive(pid: int) -> bool:
         """Whether the group has members; its number is not used again while it has."""
         return sys.platform != "win32" and _signal(os.killpg, pid, 0)
+
+    @classmethod
+    def _runs(cls, pid: int) -> bool:
+        """Whether the group has members that are more than zombies.
+
+        What a slot leaves behind is reaped by the machine's first process, which in a container
+        may never do so.
+        """
+        return cls._alive(pid) and (sys.platform != "linux" or any(_running_members(pid)))
+
+
+def _running_members(group: int) -> Iterator[int]:
+    """The processes of a group that are no zombies (proc(5): state, parent, group)."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, found = file.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(found) == group and state not in "ZX":
+            yield int(file.parent.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 
@@ -197,8 +198,8 @@ def _check_submission(request: Submit) -> None:
 
 
 def _check_blocks(blocks: list[Block]) -> None:
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block in blocks:
         if not 0 <= block.start < block.stop <= MAX_TASKS:
             raise RequestError("bad-request", f"[{block.start}, {block.stop}) is not a block")
-        if following is not None and following.start != block.stop:
-            raise RequestError("bad-request", "blocks follow one another without a gap")
+    if any(block.stop != following.start for block, following in itertools.pairwise(blocks)):
+        raise RequestError("bad-request", "blocks follow one another without a gap")

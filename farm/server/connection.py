@@ -70,10 +70,13 @@ class Connection(asyncio.Protocol):
         self._handshake = handshake.ServerHandshake(authkey)
         self._make_dialect = dialect
         self._dialect: Dialect | None = None
+        self._plain = True
+        self._held = False
         self._reader = FrameReader(handshake.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
+        self._socket: socket.socket | None = None
         self.address = "?"
         self.known = False
 
@@ -89,15 +92,18 @@ class Connection(asyncio.Protocol):
             log.warning("%s: too many connections; it was turned away", self.address)
             transport.abort()
             return
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            tune(sock)
+        self._socket = transport.get_extra_info("socket")
+        if self._socket is not None:
+            tune(self._socket)
+            self._acknowledge()
         transport.set_write_buffer_limits(high=WRITE_HIGH)
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._too_late)
         self.send(self._handshake.begin())
 
     def data_received(self, data: bytes) -> None:
         """Cut what came into frames."""
+        if self._plain:
+            self._acknowledge()
         self._reader.feed(data)
         self.resume()
 
@@ -158,8 +164,6 @@ class Connection(asyncio.Protocol):
             self._reader.limit = PLAIN_FRAME
             self._dialect = self._make_dialect(self)
 
-    _held = False
-
     def hold(self) -> None:
         """Keep further frames back until `release`: the dialect answers one at a time."""
         self._held = True
@@ -180,13 +184,16 @@ class Connection(asyncio.Protocol):
             self._deadline = None
         if dialect is not None:
             self._dialect = dialect
+            self._plain = False
             self._reader.limit = MAX_FRAME
 
-    def quick_ack(self) -> None:
-        """Acknowledge at once: an unmodified client waits for that between header and body."""
-        sock = self._transport.get_extra_info("socket") if self._transport else None
-        if sock is not None and hasattr(socket, "TCP_QUICKACK"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    def _acknowledge(self) -> None:
+        """Acknowledge at once: an unmodified client waits for that between two small writes.
+
+        The kernel forgets the wish after a while, so that it is repeated with each receipt.
+        """
+        if self._socket is not None and hasattr(socket, "TCP_QUICKACK"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     # -- towards the peer ---------------------------------------------------------------------
 

@@ -89,14 +89,20 @@ class PlainDialect:
 
     def receive(self, frame: bytes) -> None:
         """Serve one request."""
-        request = builtins.loads(frame)
+        try:
+            request = builtins.loads(frame)
+        except ProtocolError as error:
+            # The peer is told, because a user's mistake looks like an attack; then it is cut off.
+            self._send(_error(TypeError(f"only builtin types are accepted: {error}")))
+            self._connection.close()
+            log.warning("%s: cut off: %s", self._connection.address, error)
+            return
         if not isinstance(request, tuple) or len(request) != 4:
             raise ProtocolError("a request is (id, method, args, kwargs)")
         ident, name, args, kwargs = request
         if not isinstance(args, tuple) or not isinstance(kwargs, dict):
             raise ProtocolError("a request's arguments are a tuple and a dict")
         if self._serving:
-            self._connection.quick_ack()
             self._call(ident, name, args, kwargs)
         else:
             self._manage(name, args)

@@ -35,6 +35,12 @@ _ALLOWED = frozenset(
     )
 )  # fmt: skip
 
+_OPCODE_NAMES = {
+    value[0]: name
+    for name, value in vars(pickle).items()
+    if isinstance(value, bytes) and len(value) == 1 and name.isupper()
+}
+
 _SCALARS = (type(None), bool, int, float, str, bytes)
 
 
@@ -114,7 +120,8 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
     try:
         return _BuiltinsUnpickler(io.BytesIO(data)).load()
     except KeyError as error:
-        raise ProtocolError(f"pickle opcode {error.args[0]!r} is not of a builtin value") from error
+        name = _OPCODE_NAMES.get(error.args[0], error.args[0])
+        raise ProtocolError(f"pickle opcode {name} is not of a builtin value") from error
     except (
         pickle.UnpicklingError,
         EOFError,
