@@ -77,7 +77,7 @@ def values_of(outcome: messages.Outcome) -> list[Any]:
         error = next(expand(outcome)).error
         assert error is not None
         raise error
-    values: list[Any] = pickle.loads(outcome.payload)  # noqa: S301 - see `expand`
+    values: list[Any] = pickle.loads(outcome.payload)
     count = outcome.stop - outcome.start
     whole = outcome.offset == 0 and len(values) == count
     return values if whole else values[outcome.offset : outcome.offset + count]

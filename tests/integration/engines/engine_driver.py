@@ -69,7 +69,7 @@ class Driver:
         """Poll until something is true."""
         deadline = time.monotonic() + patience
         while not condition():
-            assert time.monotonic() < deadline, f"waited in vain; events: {self.events[-5:]}"
+            assert time.monotonic() < deadline, f"waited in vain; {len(self.events)} events"
             self.poll(0.02)
 
     def finish(self):

@@ -91,26 +91,26 @@ def test_a_hundred_random_kills_leave_every_index_accounted_for_once(make_driver
     driver = make_driver(2)
     chance = random.Random(7)
     batch = driver.program("noop", 10**9)
-    killed, at, ranges = 0, 0, []
-    done = set()
+    killed, at = 0, 0
     while killed < 100:
-        while driver.engine.idle:
-            driver.submit(batch, at, at + 20_000)
-            ranges.append((at, at + 20_000))
-            at += 20_000
+        seen = len(driver.events)
+        # Two of three kills hit slots at work, the third may hit one that has not begun.
+        while killed % 3 and not any(isinstance(event, Part) for event in driver.events[seen:]):
+            while driver.engine.idle:
+                driver.submit(batch, at, at + 20_000)
+                at += 20_000
+            driver.poll(0.01)
         for _ in range(chance.randrange(4)):
             driver.poll(0.01)
-        pids = driver.engine.pids
-        if pids:
+        for pid in chance.sample(driver.engine.pids, len(driver.engine.pids) and 1):
             with contextlib.suppress(ProcessLookupError):  # dead already, and not yet seen
-                os.kill(chance.choice(pids), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 killed += 1
     events = driver.finish()
     accounted(events, 0, at)
-    done.update(results(events))
     assert {failure.kind for failure in failures(events).values()} <= {"crash"}
-    assert len(failures(events)) <= 100
-    assert len(done) > 0
+    assert 0 < len(failures(events)) <= 100
+    assert results(events)
 
 
 def test_the_death_of_the_fork_server_is_survived(driver):

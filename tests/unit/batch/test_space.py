@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -48,14 +49,19 @@ def without(points: list[dict[str, Any]], taken: list[dict[str, Any]]) -> list[d
     return [point for point in points if not any(matches(point, one) for one in taken)]
 
 
+def exactly(points: Iterable[dict[str, Any]]) -> list[str]:
+    """Points as text, which tells 1 from True, with their names in order."""
+    return [repr(sorted(point.items(), key=lambda item: item[0])) for point in points]
+
+
 def check(space: Space, expected: list[dict[str, Any]], cut: int) -> None:
     """Everything a space can be asked, against the list of its points."""
     assert len(space) == len(expected)
-    assert repr([space[i] for i in range(len(expected))]) == repr(expected)
-    assert repr(list(space.points(0, len(expected)))) == repr(expected)
+    assert exactly(space[i] for i in range(len(expected))) == exactly(expected)
+    assert exactly(space.points(0, len(expected))) == exactly(expected)
     start = min(cut, len(expected))
     stop = min(start + 3, len(expected))
-    assert repr(list(space.points(start, stop))) == repr(expected[start:stop])
+    assert exactly(space.points(start, stop)) == exactly(expected[start:stop])
     assert all(name in point for point in expected for name in space.names)
     if expected:
         assert set(space.names) == set.intersection(*(set(point) for point in expected))
