@@ -35,6 +35,13 @@ STOP_SECONDS = 5.0
 
 HOST = "127.0.0.1"
 
+# Modules that this process can import can be imported by tasks, without a PYTHONPATH that the
+# commands of a batch would inherit.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
+    " from farm.local import run_helper; sys.exit(run_helper(sys.argv[1]))"
+)
+
 
 def local(processes: int | None = None) -> Session:
     """Start a farm on this machine for this session alone; closing the session stops it.
@@ -75,10 +82,9 @@ class _Helper:
         self.role = role
         # What tasks print goes where errors go: this process's output is its own.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "farm.local", role],
+            [sys.executable, "-c", _BOOT, role, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             # Ctrl-C in a terminal reaches this process alone, which then stops the helpers.
             start_new_session=True,
         )
@@ -162,7 +168,8 @@ def _on_end_of_input(stop: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="farm-input", daemon=True).start()
 
 
-def _main(role: str) -> int:
+def run_helper(role: str) -> int:
+    """Be the server or the node of a local farm; the exit code."""
     output = os.dup(1)
     os.dup2(2, 1)  # what tasks print must not be taken for an answer
 
@@ -187,7 +194,3 @@ def _read_line() -> bytes:
             raise SystemExit(0)  # whoever started this process is gone already
         line += byte
     return line
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1]))

@@ -36,9 +36,9 @@ def _check_names(row: Row, builtin: frozenset[str], findings: Findings) -> None:
 
 
 def _check_used(parts: Parts, path: Path, given: tuple[str, ...], findings: Findings) -> None:
+    known = tuple(dict.fromkeys((*given, *BUILTIN_NAMES)))
     for part in parts:
-        if isinstance(part, Place) and part.name not in (*given, *BUILTIN_NAMES):
-            known = (*given, *BUILTIN_NAMES)
+        if isinstance(part, Place) and part.name not in known:
             hint = did_you_mean(part.name, known) or f"; there is {one_of(known, 'and')}"
             findings.add(path, f"no parameter is called `{part.name}`{hint}")
 

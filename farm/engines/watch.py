@@ -90,7 +90,7 @@ class PlainWatch(Generic[Owner]):
         self._writing.discard(thing)
 
     def until_writable(self, thing: Any, wanted: bool) -> None:
-        if wanted:
+        if wanted and thing in self._owners:
             self._writing.add(thing)
         else:
             self._writing.discard(thing)

@@ -1,6 +1,7 @@
 """What tasks give back: values in order, times, kinds of calls, failures of single tasks."""
 
 import functools
+import multiprocessing
 import pickle
 from array import array
 
@@ -10,6 +11,7 @@ from engine_driver import accounted, failures, lost, results
 
 from farm.batch import space, spec
 from farm.engines.base import Block, Chunk, Ended, Part, Program
+from farm.engines.watch import PlainWatch
 
 
 def test_results_come_in_order_and_each_chunk_ends_once(make_driver):
@@ -271,3 +273,23 @@ def test_slots_know_the_owners_environment_and_path(driver, monkeypatch, make_dr
     names = space.listed([{"index": 0, "name": "FARM_TEST_VALUE"}])
     assert results(late.run(late.program("environment", names), 0, 1)) == {0: "new"}
     assert results(driver.run(driver.program("environment", names), 0, 1)) == {0: None}
+
+
+def test_a_block_larger_than_any_socket_buffer_arrives(driver):
+    driver.submit(driver.program("seconds", 2), 0, 2)
+    items = [((bytes(4_000_000),), {"second": b"x"}) for _ in range(6)]
+    driver.submit(driver.program("block_item"), 0, 6, items, ahead=True)
+    assert [len(value) for value in results(driver.finish()).values()][2:] == [4_000_001] * 4
+
+
+def test_where_there_is_no_fork_server_slots_are_spawned(monkeypatch, make_driver):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr("farm.engines.processes.make_watch", PlainWatch)
+    driver = make_driver(2)
+    items = [((bytes(4_000_000),), {"second": b"x"})]
+    assert len(results(driver.run(driver.program("block_item"), 0, 1, items))[0]) == 4_000_001
+    events = driver.run(driver.program("exit_at_two", 3), 0, 3)
+    assert failures(events)[2].kind == "crash"
+    assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
+    driver.engine.stop()
+    assert driver.engine.pids == []
