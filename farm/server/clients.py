@@ -120,6 +120,9 @@ class Clients:
 
     def results(self, peer: Peer, number: int, request: GetResults) -> None:
         """A page of outcomes in index order."""
+        if request.gaps:
+            self._recorded(peer, number, request)
+            return
         core, batch = self._core, core_batch(self._core, request.batch)
         state = core.ledger.batches[batch]
 
@@ -133,6 +136,18 @@ class Clients:
             return state.ended or request.start in state.done or request.start in state.failed
 
         self._when(peer, number, batch, request.wait, ready, page)
+
+    def _recorded(self, peer: Peer, number: int, request: GetResults) -> None:
+        """A page of what is recorded by now, in index order."""
+        core, batch = self._core, core_batch(self._core, request.batch)
+        state = core.ledger.batches[batch]
+
+        def page() -> Outcomes:
+            found = core.journal.recorded_from(batch, request.start, failed=request.failed)
+            cursor = found[-1].stop if found else request.start
+            return Outcomes(core.count_attempts(batch, found), cursor, not found, state.state)
+
+        self._answer(peer, number, page)
 
     def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
         """Give up what is not done of a batch."""

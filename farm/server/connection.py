@@ -50,6 +50,9 @@ class Registry(Protocol):
     def came(self, connection: Connection) -> bool:
         """Whether there is room for one more."""
 
+    def met(self, connection: Connection) -> None:
+        """The peer holds the key."""
+
     def went(self, connection: Connection) -> None:
         """It is closed."""
 
@@ -78,7 +81,6 @@ class Connection(asyncio.Protocol):
         self._stuck: asyncio.TimerHandle | None = None
         self._socket: socket.socket | None = None
         self.address = "?"
-        self.known = False
 
     # -- asyncio.Protocol ---------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             loop = asyncio.get_running_loop()
-            self._stuck = loop.call_later(SEND_SECONDS, self._abort, "it does not read")
+            self._stuck = loop.call_later(SEND_SECONDS, self.cut_off, "it does not read")
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -151,7 +153,7 @@ class Connection(asyncio.Protocol):
             self.send(handshake.FAILURE)
             self.close()
         except ProtocolError as error:
-            self._abort(str(error))
+            self.cut_off(str(error))
 
     def _receive(self, frame: bytes) -> None:
         if self._dialect is not None:
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         for answer in self._handshake.receive(frame):
             self.send(answer)
         if self._handshake.complete:
-            self.known = True
+            self._registry.met(self)
             self._reader.limit = PLAIN_FRAME
             self._dialect = self._make_dialect(self)
 
@@ -218,9 +220,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _too_late(self) -> None:
-        self._abort(f"no first request within {HANDSHAKE_SECONDS:.0f} s")
+        self.cut_off(f"no first request within {HANDSHAKE_SECONDS:.0f} s")
 
-    def _abort(self, why: str) -> None:
+    def cut_off(self, why: str) -> None:
+        """Close at once, and log why."""
         log.warning("%s: cut off: %s", self.address, why)
         if self._transport is not None:
             self._transport.abort()

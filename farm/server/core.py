@@ -158,6 +158,7 @@ class Core:
             priority=state.options.priority,
             open=state.open,
             nodes=[NodeShare(name, s.done, s.seconds) for name, s in state.shares.items()],
+            now=time.time(),
         )
 
     def begin(self, batch: int) -> None:

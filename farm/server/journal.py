@@ -292,6 +292,26 @@ class Journal:
             index = row[2]
         return found
 
+    def recorded_from(self, batch: int, index: int, *, failed: bool) -> list[Outcome]:
+        """A page of outcomes in index order from ``index`` on, whatever is missing between them.
+
+        Args:
+            batch: the batch.
+            index: the first one is the one that holds it, or the next.
+            failed: only failures.
+        """
+        which = "AND failure IS NOT NULL" if failed else ""
+        # Every row before the one that holds `index` ends before it: the index on `start` is
+        # searched, not scanned.
+        rows = self._page(
+            "WHERE batch = ?1 AND start >= (SELECT ifnull(max(start), 0) FROM outcomes"
+            f" WHERE batch = ?1 AND start <= ?2) AND stop > ?2 {which}"
+            f" ORDER BY start LIMIT {PAGE_ROWS}",
+            batch,
+            index,
+        )
+        return [_outcome(row) for row in rows]
+
     def _page(self, where: str, *parameters: Any) -> list[Any]:
         rows, size = [], 0
         # The text is put together from this module's constants alone.

@@ -37,7 +37,7 @@ log = logging.getLogger("farm.server")
 
 BACKLOG = 1024
 SWEEP_SECONDS = 1.0
-MAX_UNKNOWN = 256
+MAX_UNKNOWN = 512
 """Connections that have not finished their handshake."""
 
 
@@ -79,6 +79,7 @@ class FarmServer(managers.Server):
             self._socket.close()
             raise
         self._connections: set[Connection] = set()
+        self._unknown: dict[Connection, None] = {}  # oldest first
         self._most = most_connections()
         self._plain_nodes = itertools.count(-1, -1)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,16 +87,20 @@ class FarmServer(managers.Server):
 
     # -- life ---------------------------------------------------------------------------------
 
-    def serve_forever(self) -> None:
-        """Serve in this thread until `stop` is called, or a signal asks for it."""
-        asyncio.run(self._serve())
+    def serve_forever(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve in this thread until `stop` is called, or a signal asks for it.
+
+        Args:
+            ready: called once a signal, or `stop`, would be obeyed.
+        """
+        asyncio.run(self._serve(ready))
 
     def stop(self) -> None:
         """Stop serving; may be called from any thread."""
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def _serve(self) -> None:
+    async def _serve(self, ready: Callable[[], None]) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._wire_up(loop)
@@ -103,6 +108,7 @@ class FarmServer(managers.Server):
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG)
         sweeper = asyncio.create_task(self._sweep())
         try:
+            ready()
             stopped = asyncio.create_task(self._stopping.wait())
             await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -160,14 +166,25 @@ class FarmServer(managers.Server):
         return Connection(self, bytes(self.authkey), self._speak_plain)
 
     def came(self, connection: Connection) -> bool:
-        """Whether there is room for one more connection."""
-        unknown = sum(not known.known for known in self._connections)
+        """Whether there is room for one more connection.
+
+        Where too many peers are unknown, the one that has been so for longest goes: a handshake
+        takes milliseconds, so that it is a silent one, and newcomers are served.
+        """
         self._connections.add(connection)
-        return len(self._connections) <= self._most and unknown < MAX_UNKNOWN
+        self._unknown[connection] = None
+        if len(self._unknown) > MAX_UNKNOWN:
+            next(iter(self._unknown)).cut_off(f"more than {MAX_UNKNOWN} peers are unknown")
+        return len(self._connections) <= self._most
+
+    def met(self, connection: Connection) -> None:
+        """The peer holds the key."""
+        self._unknown.pop(connection, None)
 
     def went(self, connection: Connection) -> None:
         """A connection is closed."""
         self._connections.discard(connection)
+        self._unknown.pop(connection, None)
 
     def _speak_plain(self, connection: Connection) -> Dialect:
         node = next(self._plain_nodes)

@@ -155,7 +155,11 @@ class NodeDesk:
         node.joined = time.monotonic() - node.joined
         self._gone.append(node)
         if node.peer is not None:
+            # Should it wake up, it finds its connection closed, comes back and presents what it
+            # holds.
             node.peer.node = 0
+            if state == "lost":
+                node.peer.close()
         self._core.leave(node.id)
 
     def list_nodes(self, peer: Peer, number: int, request: GetNodes) -> None:

@@ -50,6 +50,7 @@ CREATE TABLE outcomes (
 );
 CREATE INDEX outcomes_by_index ON outcomes (batch, start);
 CREATE INDEX outcomes_by_time ON outcomes (batch, seq);
+CREATE INDEX failures_by_index ON outcomes (batch, start) WHERE failure IS NOT NULL;
 
 -- Failed attempts of tasks that were tried again.
 CREATE TABLE attempts (
