@@ -24,7 +24,7 @@ PREFETCH_SECONDS = 0.1
 """Work left on the node, for each slot, at which it asks for the next lease."""
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024
-"""Payload bytes in one report (one part at least)."""
+"""Bytes of results in one report, and of failures (one of each at least)."""
 
 MAX_UNACKNOWLEDGED = 256 * 1024 * 1024
 """Payload bytes reported but not acknowledged at which the node asks for no more work."""
@@ -280,14 +280,11 @@ class Node:
         """What to report now, as much as fits one message; None if there is nothing."""
         if not (self._parts or self._failed or self._returned):
             return None
-        size, count = 0, 0
-        for part in self._parts:
-            size += len(part.payload)
-            if count and size > MAX_REPORT_BYTES:
-                break
-            count += 1
-        report = Report(self._parts[:count], self._failed, self._returned)
-        self._parts, self._failed, self._returned = self._parts[count:], [], []
+        parts = _fitting([len(part.payload) for part in self._parts])
+        failed = _fitting([_weight(failed.failure) for failed in self._failed])
+        report = Report(self._parts[:parts], self._failed[:failed], self._returned)
+        del self._parts[:parts], self._failed[:failed]
+        self._returned = []
         return report
 
     def sent(self, number: int, report: Report) -> None:
@@ -342,6 +339,20 @@ class Node:
         for batch in gone:
             del self._work[batch]
         return gone
+
+
+def _fitting(sizes: list[int]) -> int:
+    """How many of the first things fit one report: one at least, if there is one."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > MAX_REPORT_BYTES:
+            return count
+    return len(sizes)
+
+
+def _weight(failure: Failure) -> int:
+    return len(failure.text) + len(failure.traceback) + len(failure.exception or b"")
 
 
 def _size_of(report: Report) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 from farm.batch import spec as specs
 from farm.codestore import CodeStore
 from farm.engines import base
-from farm.errors import FarmError, NotAuthorisedError, ProtocolError
+from farm.errors import FarmError, NotAuthorisedError, ProtocolError, RequestError
 from farm.node import Node
 from farm.wire import codec
 from farm.wire.address import Address
@@ -208,7 +208,8 @@ class Worker:
             return
         try:
             for batch in self._node.needs_program():
-                self._ask_once(GetSpec(batch))
+                if batch not in self._specs:
+                    self._ask_once(GetSpec(batch))
             for batch, index in self._node.missing_blocks():
                 self._ask(GetBlock(batch, index))
             while (report := self._node.report()) is not None:
@@ -266,6 +267,8 @@ class Worker:
 
     def _refused(self, asked: Message | None, number: int, refusal: Refused) -> None:
         log.error("the server refused %s: %s", type(asked).__name__, refusal.text)
+        if isinstance(asked, Join):
+            raise RequestError(refusal.code, f"the server refused this node: {refusal.text}")
         if isinstance(asked, Report):
             if refusal.code in ("unknown-node", "journal", "internal"):
                 # It may be taken after joining once more; until then it is kept.

@@ -6,7 +6,7 @@ nor yaml. The encoding is msgpack by msgspec, which validates types while it dec
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -53,14 +53,14 @@ class Options(msgspec.Struct, frozen=True):
     """How the tasks of a batch are run.
 
     Args:
-        retries: further attempts after a failed one, at least 0.
-        timeout: seconds an attempt may take; None for no limit.
-        priority: batches of a higher one are served first.
+        retries: further attempts after a failed one, 0 to 1000.
+        timeout: seconds an attempt may take, above 0; None for no limit.
+        priority: batches of a higher one are served first, -1000 to 1000.
     """
 
-    retries: int = 0
-    timeout: float | None = None
-    priority: int = 0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -84,6 +84,16 @@ class Spec(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
+class _Outline(msgspec.Struct, frozen=True):
+    """A spec whose space is checked to be msgpack, and not built."""
+
+    name: str
+    call: Call
+    options: Options = Options()
+    space: msgspec.Raw | None = None
+
+
+_outline = msgspec.msgpack.Decoder(_Outline)
 _decoder = msgspec.msgpack.Decoder(Spec)
 _encoder = msgspec.msgpack.Encoder()
 
@@ -100,3 +110,12 @@ def decode(data: bytes) -> Spec:
         msgspec.DecodeError: the bytes are not a `Spec`.
     """
     return _decoder.decode(data)
+
+
+def check(data: bytes) -> None:
+    """Whether the bytes are a spec, without building its space (which may be large).
+
+    Raises:
+        msgspec.DecodeError: they are not.
+    """
+    _outline.decode(data)

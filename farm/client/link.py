@@ -147,9 +147,15 @@ class Link:
             with self._lock:
                 self._channel = channel
                 unanswered = list(self._asked.items())
+            try:
+                for number, (request, _) in unanswered:
+                    channel.write(codec.encode(number, request))
+                    channel.drain()
+            except OSError as error:
+                log.info("the connection is lost again: %s", error)
+                channel.close()
+                continue
             log.warning("connected to %s again", self.address)
-            for number, (request, _) in unanswered:
-                channel.write(codec.encode(number, request))
             return
 
     def _give_up(self, error: FarmError) -> None:

@@ -6,6 +6,10 @@ import itertools
 import time
 from collections.abc import Callable
 
+import msgspec
+
+from farm.batch import spec as specs
+from farm.batch.shipped import digest
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.journal import BatchRow
@@ -201,8 +205,12 @@ def _check_submission(request: Submit) -> None:
         raise RequestError("bad-request", "a submission has a token and a name of 1 to 200 letters")
     if request.token == QUEUE_TOKEN:
         raise RequestError("bad-request", "that token is the task queue's own")
-    if request.files and not request.digest:
-        raise RequestError("bad-request", "files travel with their digest")
+    if digest(request.files) != request.digest:
+        raise RequestError("bad-request", "the files are not those of their digest")
+    try:
+        specs.check(request.spec)
+    except msgspec.MsgspecError as error:
+        raise RequestError("bad-request", f"that is not a spec: {error}") from error
     _check_blocks(request.blocks)
     if (request.blocks or request.open) and request.total != (
         request.blocks[-1].stop if request.blocks else 0

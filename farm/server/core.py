@@ -103,6 +103,8 @@ class Core:
         """More tasks for an open batch, and maybe the last ones."""
         state = self.ledger.batches[batch]
         for block in blocks:
+            if block.start == state.total and not state.open:
+                raise RequestError("bad-request", f"batch {batch} is closed")
             if block.start == state.total:
                 self.journal.add_block(batch, block)
                 self.ledger.extend(batch, block.stop)
