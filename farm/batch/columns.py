@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from farm.batch.document import Path
 from farm.batch.files import Files
 from farm.batch.findings import Findings
+from farm.batch.nodes import Path
 from farm.batch.plain import SpaceError, pack
+from farm.batch.spread import SPREADS
 from farm.batch.suggest import did_you_mean, found, one_of
 from farm.batch.tables import read_lines
-from farm.batch.values import Literal, Values, spread_linear, spread_log, spread_range
+from farm.batch.values import Literal, Values
 
-_SPREADS: dict[str, Callable[[Sequence[Any]], Values]] = {
-    "range": spread_range,
-    "linspace": spread_linear,
-    "logspace": spread_log,
-}
-_KINDS = (*_SPREADS, "lines", "glob")
+_KINDS = (*SPREADS, "lines", "glob")
 
 
 class Reader:
@@ -101,7 +96,7 @@ class Reader:
             self._findings.add(path, _not_computed(path[-1], value))
             return None
         body, path = value[kind], (*path, kind)
-        if kind in _SPREADS:
+        if kind in SPREADS:
             return self._spread(path, kind, body)
         if not isinstance(body, str) or not body:
             self._findings.add(path, f"`{kind}` must be a text, not {found(body)}")
@@ -114,7 +109,7 @@ class Reader:
             self._findings.add(path, f"`{kind}` must be a list {wanted}, not {found(body)}")
             return None
         try:
-            values = _SPREADS[kind](body)
+            values = SPREADS[kind](body)
         except SpaceError as error:
             self._findings.add(path, str(error))
             return None

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from farm.batch.document import Document, Path
+from farm.batch.document import Document
 from farm.batch.findings import Findings
 from farm.batch.model import WANTED, BatchFields, OptionsFields, ParamsFields
+from farm.batch.nodes import Path
 from farm.batch.suggest import did_you_mean, found, one_of
 
 _FIELDS: dict[Path, list[str]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from farm.batch.document import Document, Mark, Path
+from farm.batch.document import Document
+from farm.batch.nodes import Mark, Path
 from farm.errors import BatchFileError, Problem
 
 MAX_PROBLEMS = 100

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from farm.batch.document import Document, Mark, Override, Path, read_document
+from farm.batch.document import Document, Override, read_document
+from farm.batch.nodes import Mark, Path
 from farm.batch.suggest import found
 from farm.errors import BatchFileError, Problem
 

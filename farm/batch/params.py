@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from farm.batch import space as spaces
 from farm.batch.columns import Reader
-from farm.batch.document import Path
 from farm.batch.findings import Findings
+from farm.batch.nodes import Path
 from farm.batch.plain import SpaceError, pack
 from farm.batch.space import Point, Space
 from farm.batch.suggest import clipped, did_you_mean, found, one_of

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from farm.batch.command import BUILTIN_NAMES, Parts, Place, Template
-from farm.batch.document import Path
 from farm.batch.findings import Findings
+from farm.batch.nodes import Path
 from farm.batch.params import Params, Row
 from farm.batch.space import Space
 from farm.batch.suggest import clipped, did_you_mean, one_of

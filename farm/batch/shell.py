@@ -12,7 +12,7 @@ def quoted_places(text: str) -> frozenset[int]:
     Example:
         >>> text = 'a "b$(c)"'
         >>> [text[at] for at in sorted(quoted_places(text))]
-        ['b', '$']
+        ['b', '$', '"']
     """
     inside: set[int] = set()
     open_: list[str] = []  # the closing of everything that is open, innermost last

@@ -10,7 +10,8 @@ from typing import Any
 
 from farm.batch.plain import SpaceError, copied, is_container, pack, unpack
 from farm.batch.sources import Matrix, Point, Points, Source, Zip
-from farm.batch.values import MAX_COUNT, Integers, Literal, Values, read_values
+from farm.batch.spread import read_values
+from farm.batch.values import MAX_COUNT, Integers, Literal, Values
 
 __all__ = ["Point", "Space", "SpaceError", "counted", "from_document", "listed", "matrix", "zipped"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from farm.batch.columns import reason
-from farm.batch.document import Path
 from farm.batch.files import Files
 from farm.batch.findings import Findings
+from farm.batch.nodes import Path
 from farm.batch.params import Row
 from farm.batch.shipped import Definitions, Signature, is_plain, signature_of
 from farm.batch.spec import PythonCall

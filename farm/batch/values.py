@@ -6,13 +6,12 @@ Apart from the spaces that combine them. Slots import it: no pydantic, no yaml.
 from __future__ import annotations
 
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from farm.batch.plain import SpaceError, is_container, key, pack, unpack
+from farm.batch.plain import SpaceError, is_container, key, pack
 
 MAX_COUNT = 2**63 - 1
 """The most values a name, and the most points a space, can have (Python's `len` ends there)."""
@@ -43,7 +42,7 @@ class Values(ABC):
 
     @abstractmethod
     def to_document(self) -> dict[str, Any]:
-        """Plain data that `read_values` reads."""
+        """Plain data that `farm.batch.spread.read_values` reads."""
 
 
 class Literal(Values):
@@ -90,7 +89,7 @@ class Integers(Values):
 
     def __init__(self, start: int, stop: int, step: int) -> None:
         self._range = range(start, stop, step)
-        self.count = _checked_count(max(0, -((start - stop) // step)))
+        self.count = checked_count(max(0, -((start - stop) // step)))
         self.containers = False
 
     def at(self, position: int) -> int:
@@ -131,7 +130,7 @@ class Progression(Values):
     def __init__(
         self, first: Fraction, step: Fraction, count: int, document: dict[str, list[Number]]
     ) -> None:
-        self.count = _checked_count(count)
+        self.count = checked_count(count)
         self.containers = False
         self._denominator = math.lcm(first.denominator, step.denominator)
         self._first = int(first * self._denominator)
@@ -171,7 +170,7 @@ class Geometric(Values):
 
     def __init__(self, first: float, last: float, count: int) -> None:
         self.first, self.last = first, last
-        self.count = _checked_count(count)
+        self.count = checked_count(count)
         self.containers = False
         self._start, self._stop = math.log10(first), math.log10(last)
         self._distance = self._stop - self._start
@@ -216,104 +215,12 @@ def _check_spacing(step: Fraction | float, least: Fraction | float) -> None:
         raise SpaceError("the values are so close together that floats cannot tell them apart")
 
 
-def _checked_count(count: int) -> int:
+def checked_count(count: int) -> int:
+    """The count.
+
+    Raises:
+        SpaceError: it is too large for Python's `len`.
+    """
     if count > MAX_COUNT:
         raise SpaceError(f"{count:,} values are too many; the limit is 2**63 - 1")
     return count
-
-
-def spread_range(numbers: Sequence[Any]) -> Values:
-    """``range: [stop]``, ``[start, stop]`` or ``[start, stop, step]``, as Python's `range`.
-
-    With a float among them the values are floats ``start + i * step`` below ``stop`` (above it for
-    a negative step), counted exactly on the decimal numbers as written.
-
-    Raises:
-        SpaceError: not 1 to 3 finite numbers, a step of 0, or too many values.
-    """
-    if not 1 <= len(numbers) <= 3:
-        raise SpaceError(f"range takes 1 to 3 numbers ([start, stop, step]), not {len(numbers)}")
-    _check_numbers("range", numbers)
-    start = numbers[0] if len(numbers) > 1 else 0
-    stop = numbers[0] if len(numbers) == 1 else numbers[1]
-    step = numbers[2] if len(numbers) == 3 else 1
-    if step == 0:
-        raise SpaceError("the step of a range cannot be 0")
-    if all(type(number) is int for number in numbers):
-        return Integers(start, stop, step)
-    first, distance = _exact(start), _exact(step)
-    count = max(0, math.ceil((_exact(stop) - first) / distance))
-    return Progression(first, distance, count, {"range": list(numbers)})
-
-
-def spread_linear(numbers: Sequence[Any]) -> Values:
-    """``linspace: [a, b, n]``: ``n`` floats at equal distances, both ends among them.
-
-    Raises:
-        SpaceError: not two finite numbers and a count of at least 2 (1 if ``a`` is ``b``).
-    """
-    first, last, count = _ends_and_count("linspace", numbers)
-    step = (_exact(last) - _exact(first)) / max(1, count - 1)
-    return Progression(_exact(first), step, count, {"linspace": list(numbers)})
-
-
-def spread_log(numbers: Sequence[Any]) -> Values:
-    """``logspace: [a, b, n]``: ``n`` floats from ``a`` to ``b`` themselves with equal ratios.
-
-    Raises:
-        SpaceError: not two finite numbers above 0 and a count of at least 2 (1 if ``a`` is ``b``).
-    """
-    first, last, count = _ends_and_count("logspace", numbers)
-    if first <= 0 or last <= 0:
-        raise SpaceError("both ends of a logspace must be greater than 0 (they are not exponents)")
-    return Geometric(float(first), float(last), count)
-
-
-def _ends_and_count(kind: str, numbers: Sequence[Any]) -> tuple[Number, Number, int]:
-    if len(numbers) != 3:
-        raise SpaceError(f"{kind} takes 3 numbers ([first, last, how many]), not {len(numbers)}")
-    _check_numbers(kind, numbers)
-    first, last, count = numbers
-    if type(count) is not int:
-        raise SpaceError(f"{kind} wants a whole number of values, not {count!r}")
-    if count < 2 and not (count == 1 and first == last):
-        raise SpaceError(f"{kind} needs at least 2 values to hold both ends, not {count}")
-    return first, last, _checked_count(count)
-
-
-def _check_numbers(kind: str, numbers: Sequence[Any]) -> None:
-    for number in numbers:
-        if type(number) not in (int, float):
-            raise SpaceError(f"{kind} takes numbers, not {number!r}")
-        if type(number) is float and not math.isfinite(number):
-            raise SpaceError(f"{kind} takes finite numbers, not {number!r}")
-    if any(type(number) is float for number in numbers) or kind != "range":
-        for number in numbers:
-            if abs(number) > sys.float_info.max:
-                raise SpaceError(f"a number of the {kind} is too large for a float")
-
-
-def _exact(number: Number) -> Fraction:
-    return Fraction(repr(number))
-
-
-_READERS = {"range": spread_range, "linspace": spread_linear, "logspace": spread_log}
-
-
-def read_values(document: Any) -> Values:
-    """The values that `Values.to_document` described.
-
-    Raises:
-        SpaceError: the document has another shape.
-    """
-    if type(document) is not dict or len(document) != 1:
-        raise SpaceError("not a document of values")
-    ((kind, body),) = document.items()
-    if type(body) is not list:
-        raise SpaceError("not a document of values")
-    if kind == "list":
-        return Literal(unpack(body))
-    reader = _READERS.get(kind)
-    if reader is None:
-        raise SpaceError(f"no such kind of values: {kind!r}")
-    return reader(unpack(body))

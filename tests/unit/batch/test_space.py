@@ -21,7 +21,8 @@ from farm.batch.space import (
     matrix,
     zipped,
 )
-from farm.batch.values import Literal, Values, spread_linear, spread_log, spread_range
+from farm.batch.spread import spread_linear, spread_log, spread_range
+from farm.batch.values import Literal, Values
 
 NAMES = ("a", "b", "c", "d")
 pool = st.sampled_from(["x", "y", 0, 1, 2.5, True, None, [1], "z"])
@@ -161,6 +162,8 @@ def test_points_are_consecutive_across_source_and_include() -> None:
         zipped({"a": Literal([[1], [2]])}),
         listed([{"a": [1]}, {"b": 1}], include=[{"c": [3]}]),
         matrix({"a": spread_range([2])}, include=[{"a": {"deep": [1]}}]),
+        matrix({"a": spread_range([2])}, include=[{"a": 5}]),
+        listed([{"a": 1}, {"b": 1}]),
     ],
 )
 def test_a_task_that_changes_its_parameters_changes_no_other(space: Space) -> None:

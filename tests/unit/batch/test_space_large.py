@@ -12,7 +12,8 @@ import pytest
 from farm.batch.counting import Counting
 from farm.batch.plain import SpaceError
 from farm.batch.space import Space, counted, from_document, matrix, zipped
-from farm.batch.values import Integers, Literal, spread_linear, spread_range
+from farm.batch.spread import spread_linear, spread_range
+from farm.batch.values import Integers, Literal
 
 TRILLION = 10**12
 
@@ -138,6 +139,14 @@ def test_the_bound_on_places_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Counting(values, [10, 1], few).total == 96
     with pytest.raises(SpaceError, match="overlap"):
         Counting(values, [10, 1], [{0: i, 1: i} for i in range(8)])
+
+
+def test_the_bound_on_work_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.batch.counting.MAX_WORK", 200)
+    values = [Literal(["a", "b"] * 500)]
+    assert Counting(values, [1], [{0: "c"}]).total == 1000
+    with pytest.raises(SpaceError, match="overlap"):
+        Counting(values, [1], [{0: "a"}])
 
 
 def test_slots_import_neither_pydantic_nor_yaml() -> None:

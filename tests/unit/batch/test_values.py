@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.batch.plain import SpaceError
-from farm.batch.values import (
-    MAX_COUNT,
-    Literal,
-    Values,
-    read_values,
-    spread_linear,
-    spread_log,
-    spread_range,
-)
+from farm.batch.spread import read_values, spread_linear, spread_log, spread_range
+from farm.batch.values import MAX_COUNT, Literal, Values
 
 tenths = st.integers(-300, 300).map(lambda n: n / 10)
 steps = st.integers(-20, 20).filter(bool)
