@@ -90,7 +90,7 @@ class _Outline(msgspec.Struct, frozen=True):
     name: str
     call: Call
     options: Options = Options()
-    space: msgspec.Raw | None = None
+    space: msgspec.Raw = msgspec.Raw(b"\xc0")
 
 
 _outline = msgspec.msgpack.Decoder(_Outline)

@@ -99,7 +99,8 @@ def find_key(
             raise ConfigError(
                 f"no key: there is none in {path}. Copy it from the machine where `farm serve` "
                 f"runs (it prints which file), or name it with {AUTHKEY_FILE.flag} or "
-                f"{AUTHKEY_FILE.variable}."
+                f"{AUTHKEY_FILE.variable}. To begin on this machine, start `farm serve`: "
+                "it makes one."
             )
     return read_key_file(path), str(path)
 
