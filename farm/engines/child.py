@@ -1,4 +1,4 @@
-"""The program of a slot: its first thread runs tasks, a second one reads and flushes.
+"""The program of a slot: its first thread runs tasks, a second one (`porter`) does the rest.
 
 Started by `farm.engines.launch`, and preloaded by the fork server, so that a new slot needs no
 imports.
@@ -6,28 +6,17 @@ imports.
 
 from __future__ import annotations
 
-import os
-import queue
-import selectors
-import signal
 import socket
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-if sys.platform != "win32":
-    import fcntl
-
 from farm.engines.failure import CallError, describe
-from farm.engines.invoke import Arguments, Invocation, Items
-from farm.engines.messages import Drop, Forget, Leave, Run, UseBlock, UseProgram, decode_to_slot
-from farm.engines.pipe import read_frame
-from farm.engines.report import FLUSH_SECONDS, Report
-from farm.engines.resolve import CoroutineRunner
+from farm.engines.invoke import Arguments
+from farm.engines.isolation import isolate, kill_own_group, out_of_reach
+from farm.engines.porter import Job, Porter
+from farm.engines.report import Report
 
 INDEX, BEGAN = 0, 1
 """The two numbers each slot shows its owner in shared memory: the index of the task that runs
@@ -35,18 +24,6 @@ INDEX, BEGAN = 0, 1
 written first, so that an old beginning never stands beside a new index."""
 
 NUMBERS = 2
-
-_HIGH_DESCRIPTOR = 200
-_BROKEN = 70  # EX_SOFTWARE of sysexits.h
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A chunk with all that it needs."""
-
-    run: Run
-    program: Invocation
-    items: Items | None
 
 
 def main(link: socket.socket, progress: Any, number: int, environment: dict[str, str]) -> None:
@@ -58,82 +35,20 @@ def main(link: socket.socket, progress: Any, number: int, environment: dict[str,
         number: which slot this is, from 0.
         environment: the owner's.
     """
-    _isolate(environment)
-    link = _out_of_reach(link)
+    isolate(environment)
+    link = out_of_reach(link)
     shown = memoryview(progress).cast("B").cast("q")[NUMBERS * number : NUMBERS * (number + 1)]
     report = Report(link)
     porter = Porter(link, report)
     threading.Thread(target=porter.serve, name="farm-porter", daemon=True).start()
-    while (job := porter.jobs.get()) is not None:
-        if job.run.chunk not in porter.dropped:
-            _run(job, shown, report)
-        porter.dropped.discard(job.run.chunk)
-        report.finish(job.run.chunk)
-        porter.over()
-
-
-class Porter:
-    """The second thread: reads what the owner sends, flushes what has been finished for long.
-
-    The owner's end of the pipe is open as long as the owner lives. When it closes, the slot
-    kills its whole process group, itself included: nothing outlives a node.
-
-    Args:
-        link: the slot's end.
-        report: what it flushes.
-    """
-
-    def __init__(self, link: socket.socket, report: Report) -> None:
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.dropped: set[int] = set()
-        self._link = link
-        self._report = report
-        self._runner = CoroutineRunner()
-        self._programs: dict[int, Invocation] = {}
-        self._items: Items | None = None
-        self._taken = 0
-        self._over = 0
-
-    def over(self) -> None:
-        """The first thread is done with a job."""
-        self._over += 1
-
-    def serve(self) -> None:
-        """Never returns: the slot ends with its first thread, or here."""
-        try:
-            self._serve()
-        except (OSError, EOFError):
-            kill_own_group()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(_BROKEN)
-
-    def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._link, selectors.EVENT_READ)
-            while True:
-                busy = self._taken != self._over
-                if selector.select(FLUSH_SECONDS if busy else None):
-                    self._take(decode_to_slot(read_frame(self._link)))
-                if busy:
-                    self._report.flush_old()
-
-    def _take(self, message: UseProgram | Forget | UseBlock | Run | Drop | Leave) -> None:
-        match message:
-            case Run():
-                job = Job(message, self._programs[message.batch], self._items)
-                self._taken += 1
-                self.jobs.put(job)
-            case UseProgram():
-                self._programs[message.batch] = Invocation(message, self._runner)
-            case UseBlock():
-                self._items = Items(message.start, message.payload)
-            case Forget():
-                del self._programs[message.batch]
-            case Drop():
-                self.dropped.add(message.chunk)
-            case Leave():
-                self.jobs.put(None)
+    try:
+        while (job := porter.jobs.get()) is not None:
+            if not job.dropped:
+                _run(job, shown, report)
+            report.finish(job.run.chunk)
+            porter.over()
+    except OSError:
+        kill_own_group()
 
 
 def _run(job: Job, shown: memoryview, report: Report) -> None:
@@ -192,37 +107,3 @@ def _show_beginning(shown: memoryview, index: int, timed: bool) -> None:
     """Importing the batch's code is part of its first task: it may hang or crash as well."""
     shown[BEGAN] = time.monotonic_ns() if timed else 0
     shown[INDEX] = index
-
-
-def _isolate(environment: dict[str, str]) -> None:
-    """Make the slot a process group of its own that Ctrl-C does not reach and no input feeds."""
-    if hasattr(os, "setsid"):
-        os.setsid()
-    # A handler, not SIG_IGN, which the commands that tasks start would inherit.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ.clear()
-    os.environ.update(environment)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    if null != 0:
-        os.close(null)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - lives as long as the slot
-
-
-def _out_of_reach(link: socket.socket) -> socket.socket:
-    """Move the pipe to a descriptor that a task does not hit by closing or counting a few."""
-    if sys.platform == "win32":
-        return link
-    high = fcntl.fcntl(link.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
-    link.close()
-    moved = socket.socket(fileno=high)
-    os.register_at_fork(after_in_child=moved.close)
-    return moved
-
-
-def kill_own_group() -> None:
-    """End this process and what it started."""
-    if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)
-    os._exit(_BROKEN)

@@ -95,6 +95,8 @@ def _text(error: BaseException) -> str:
 
 def _pickled(error: BaseException) -> bytes | None:
     """The exception's pickle if it survives being pickled and read again."""
+    if not isinstance(error, Exception):
+        return None  # raised again far away, a SystemExit would end what it does not belong to
     try:
         data = pickle.dumps(error, 5)
         if len(data) > MAX_EXCEPTION:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from array import array
 from typing import Any
 
@@ -48,7 +47,6 @@ class Report:
         self._next = 0
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
-        self._sent = 0.0
         self._batch = -1
         self._group = 1
         self._task_bytes = 0.0
@@ -63,7 +61,6 @@ class Report:
         with self._packing:
             self._next = start
             self._dump = dump
-            self._sent = time.perf_counter()
             if batch != self._batch:
                 self._batch, self._group = batch, 1
 
@@ -100,12 +97,17 @@ class Report:
             with self._sending:
                 self._send()
 
-    def flush_old(self) -> None:
-        """Pack and send what has been finished for too long (called by the second thread)."""
-        with self._sending:
-            if time.perf_counter() - self._sent >= FLUSH_SECONDS:
+    def flush(self) -> None:
+        """Pack and send what is pending, unless something is being sent at this moment.
+
+        Called by the second thread, which must not wait for the owner to read.
+        """
+        if self._sending.acquire(blocking=False):
+            try:
                 self.pack()
                 self._send()
+            finally:
+                self._sending.release()
 
     def finish(self, chunk: int) -> None:
         """Send everything and the end of the chunk."""
@@ -142,7 +144,6 @@ class Report:
             self._outbox, self._outbox_bytes = [], 0
         for data in messages if size > FLUSH_BYTES else [b"".join(messages)]:
             self._link.sendall(data)
-        self._sent = time.perf_counter()
 
     def _leave_if_forked(self) -> None:
         """A task that forks and returns twice must not report twice."""

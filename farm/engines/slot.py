@@ -69,7 +69,9 @@ class Slot:
         self.number = number
         self.process = process
         self.pipe = OwnerPipe(link)
-        self.pid: int = process.pid or 0
+        if process.pid is None:  # as a group's number, 0 would be the owner's own
+            raise ValueError("the process of a slot has not been started")
+        self.pid: int = process.pid
         self.code = ""
         self.hands: deque[Hand] = deque()
         self.doom: Doom | None = None

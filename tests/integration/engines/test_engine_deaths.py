@@ -17,6 +17,17 @@ from farm.engines.base import EngineError
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 
 
+def waiting(tmp_path, count):
+    """The last of these tasks waits for the file ``go``."""
+    return space.matrix(
+        {
+            "index": space.Integers(0, count, 1),
+            "directory": space.Literal([str(tmp_path)]),
+            "last": space.Literal([count - 1]),
+        }
+    )
+
+
 def test_one_task_that_kills_its_process_among_ten_thousand(make_driver, tmp_path):
     driver = make_driver(2)
     points = space.matrix(
@@ -65,6 +76,16 @@ def test_a_slot_that_dies_between_tasks_blames_none_and_is_replaced(driver):
     events = driver.run(batch, 1, 2)
     assert failures(events) == {}
     assert results(events)[1] != first
+
+
+def test_a_slot_that_died_idle_does_not_blame_its_last_task_for_the_next_chunk(driver):
+    batch = driver.program("square", 9)
+    driver.run(batch, 0, 2)
+    os.kill(driver.engine.pids[0], signal.SIGKILL)
+    driver.submit(batch, 1, 5)
+    events = driver.finish()
+    assert failures(events) == {}
+    assert lost(events) == [1, 2, 3, 4]
 
 
 def test_a_neighbour_goes_on(make_driver, tmp_path):
@@ -156,9 +177,12 @@ def test_a_slot_that_cannot_be_started_is_tried_again(make_driver, monkeypatch):
     assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
 
 
-def test_a_task_that_closes_low_descriptors_does_not_reach_the_pipe(driver):
-    batch = driver.program("close_low_descriptors", 2)
-    assert results(driver.run(batch, 0, 2)) == {0: 0, 1: 1}
+def test_a_task_that_closes_low_descriptors_does_not_reach_the_pipe(driver, tmp_path):
+    batch = driver.program("close_low_descriptors", waiting(tmp_path, 2))
+    driver.submit(batch, 0, 2)
+    driver.until(lambda: results(driver.events) == {0: 0})
+    (tmp_path / "go").touch()
+    assert results(driver.finish()) == {0: 0, 1: 1}
 
 
 def test_a_task_that_closes_every_descriptor_ends_its_slot(driver):
@@ -175,19 +199,12 @@ def test_a_task_that_forks_and_returns_twice_reports_once(driver):
 
 
 def test_finished_tasks_arrive_while_a_long_one_runs(driver, tmp_path):
-    points = space.matrix(
-        {
-            "index": space.Integers(0, 5, 1),
-            "directory": space.Literal([str(tmp_path)]),
-            "last": space.Literal([4]),
-        }
-    )
-    driver.submit(driver.program("wait_for", points), 0, 5)
+    driver.submit(driver.program("wait_for", waiting(tmp_path, 5)), 0, 5)
     wait_until(lambda: (tmp_path / "attempts").exists())
     wait_until(lambda: (tmp_path / "attempts").read_text().endswith("4\n"))
     began = time.monotonic()
     driver.until(lambda: len(results(driver.events)) == 4)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2.0  # 0.05 on a machine that is not busy
     assert len(driver.engine.running) == 1
     (tmp_path / "go").touch()
     events = driver.finish()

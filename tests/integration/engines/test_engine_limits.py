@@ -26,11 +26,11 @@ def test_a_busy_task_that_ignores_sigterm_is_over_in_time(driver, tmp_path):
     wait_until(lambda: (tmp_path / "attempts").read_text().endswith("1\n"))
     began = time.monotonic()
     events = driver.finish()
-    assert 0.9 < time.monotonic() - began < 1.6
+    assert 0.9 < time.monotonic() - began < 1.9
     failure = failures(events)[1]
     assert (failure.kind, failure.type_name) == ("timeout", "")
     assert "timeout of 1 s" in failure.message
-    assert 1.0 <= failure.seconds < 1.6
+    assert 1.0 <= failure.seconds < 1.9
     assert lost(events)[-2:] == [2, 3]
     accounted(events, 0, 4)
     assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
@@ -43,16 +43,23 @@ def test_an_exception_made_of_sigterm_is_still_a_timeout(driver):
     accounted(events, 0, 1)
 
 
-def test_tasks_below_their_limit_are_left_alone(driver):
-    batch = driver.program("seconds", 200, timeout=0.5)
-    events = driver.run(batch, 0, 200)
-    assert len(results(events)) == 200
+def test_the_engine_asks_to_be_polled_when_a_limit_is_reached(driver, tmp_path):
+    assert driver.engine.timeout(time.monotonic()) is None
+    batch = driver.program("hang", hanging(tmp_path, 2), timeout=50.0)
+    driver.submit(batch, 1, 2)
+    assert driver.engine.timeout(time.monotonic()) <= 50.0
+    wait_until(lambda: (tmp_path / "attempts").exists())
+    now = time.monotonic()
+    assert 20.0 < driver.engine.timeout(now) <= 50.0
+    assert driver.engine.timeout(now + 10) == pytest.approx(driver.engine.timeout(now) - 10)
 
 
-def test_many_short_tasks_do_not_add_up_to_a_timeout(driver):
-    batch = driver.program("noop", 400_000, timeout=0.05)
-    events = driver.run(batch, 0, 400_000)
-    assert len(results(events)) == 400_000
+def test_short_tasks_do_not_add_up_to_a_timeout(driver):
+    batch = driver.program("nap", 150, timeout=1.0)
+    began = time.monotonic()
+    events = driver.run(batch, 0, 150)
+    assert len(results(events)) == 150
+    assert time.monotonic() - began > 1.5
 
 
 def test_an_import_that_hangs_is_timed_out(driver, tmp_path):
@@ -79,7 +86,7 @@ def test_a_command_that_is_timed_out_leaves_no_process(driver):
     events = driver.finish()
     assert failures(events)[0].kind == "timeout"
     wait_until(lambda: group_members(slot) == [], patience=1.0)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.0
 
 
 def test_a_command_that_ignores_sigterm_is_killed_all_the_same(driver):

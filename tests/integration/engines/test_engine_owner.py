@@ -1,6 +1,7 @@
 """The process that owns an engine: its death, its end, its ``__main__``."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,8 +37,10 @@ def owner(tmp_path, body, *, guard="if __name__ == '__main__': "):
     """Start a program that embeds an engine."""
     script = Path(tmp_path, "embedding_program.py")
     script.write_text(OWNER.format(root=str(ROOT), here=str(HERE), body=body, guard=guard))
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(
         [sys.executable, str(script)],
+        env=buffered,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -122,7 +125,7 @@ def test_other_processes_of_the_owner_still_get_its_main(tmp_path):
 def test_slots_write_to_the_owners_streams(tmp_path):
     body = """
     batch = driver.program(spec.PythonCall("builtins:print"), code="")
-    driver.run(batch, 0, 1, [(("from a task",), {"flush": True})])
+    driver.run(batch, 0, 1, [(("from a task",), {})])
     engine.stop()
     """
     out, err = owner(tmp_path, body).communicate(timeout=30)

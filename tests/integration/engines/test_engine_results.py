@@ -29,8 +29,9 @@ def test_every_task_is_timed(driver):
     for part in events:
         if isinstance(part, Part):
             times.frombytes(part.seconds)
-    assert times[0] < 0.05 <= 0.1 <= times[1] < 0.5
-    assert times[2] < 0.05
+    assert len(times) == 3
+    assert 0.1 <= times[1] < 5
+    assert max(times[0], times[2]) < times[1]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,11 @@ def test_every_task_is_timed(driver):
 )
 def test_functions_coroutines_and_classes(driver, call, expected):
     assert list(results(driver.run(driver.program(call, 3), 0, 3)).values()) == expected
+
+
+def test_what_a_coroutine_leaves_running_is_cancelled(driver):
+    events = driver.run(driver.program("leave_behind", 4), 0, 4)
+    assert set(results(events).values()) == {1}
 
 
 def test_a_process_subclass_runs_in_the_slot_itself(driver):
@@ -278,14 +284,16 @@ def test_slots_know_the_owners_environment_and_path(driver, monkeypatch, make_dr
 def test_a_block_larger_than_any_socket_buffer_arrives(driver):
     driver.submit(driver.program("seconds", 2), 0, 2)
     items = [((bytes(4_000_000),), {"second": b"x"}) for _ in range(6)]
-    driver.submit(driver.program("block_item"), 0, 6, items, ahead=True)
-    assert [len(value) for value in results(driver.finish()).values()][2:] == [4_000_001] * 4
+    driver.submit(driver.program("block_item"), 10, 16, items, ahead=True)
+    found = results(driver.finish())
+    assert [len(found[index]) for index in range(10, 16)] == [4_000_001] * 6
 
 
 def test_where_there_is_no_fork_server_slots_are_spawned(monkeypatch, make_driver):
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     monkeypatch.setattr("farm.engines.processes.make_watch", PlainWatch)
     driver = make_driver(2)
+    assert results(driver.run(driver.program("standard", 1), 0, 1)) == {0: ("", b"", True)}
     items = [((bytes(4_000_000),), {"second": b"x"})]
     assert len(results(driver.run(driver.program("block_item"), 0, 1, items))[0]) == 4_000_001
     events = driver.run(driver.program("exit_at_two", 3), 0, 3)

@@ -104,6 +104,10 @@ def seconds(index):
     return index
 
 
+def nap(index):
+    time.sleep(0.01)
+
+
 def mark(directory, index):
     """Leave one line for each attempt."""
     with Path(directory, "attempts").open("a") as file:
@@ -166,9 +170,9 @@ def interrupt(index):
     return index
 
 
-def close_low_descriptors(index):
+def close_low_descriptors(index, directory, last):
     os.closerange(3, 100)
-    return index
+    return wait_for(index, directory, last)
 
 
 def close_all_descriptors(index):
@@ -202,3 +206,9 @@ def environment(index, name):
 
 def block_item(first, *, second=0):
     return first + second
+
+
+async def leave_behind(index):
+    running = len(asyncio.all_tasks())
+    asyncio.get_running_loop().create_task(asyncio.sleep(100))
+    return running

@@ -1,0 +1,113 @@
+"""The second thread of a slot: it reads what the owner sends, and flushes what has finished."""
+
+from __future__ import annotations
+
+import os
+import queue
+import selectors
+import socket
+import time
+import traceback
+from collections import deque
+from dataclasses import dataclass
+
+from farm.engines.invoke import Invocation, Items
+from farm.engines.isolation import kill_own_group
+from farm.engines.messages import (
+    Drop,
+    Forget,
+    Leave,
+    Run,
+    ToSlot,
+    UseBlock,
+    UseProgram,
+    decode_to_slot,
+)
+from farm.engines.pipe import read_frame
+from farm.engines.report import FLUSH_SECONDS, Report
+from farm.engines.resolve import CoroutineRunner
+
+_BROKEN = 70  # EX_SOFTWARE of sysexits.h
+
+# Not epoll, which has a descriptor of its own that a task could close by accident.
+_Selector: type[selectors.BaseSelector] = getattr(
+    selectors, "PollSelector", selectors.SelectSelector
+)
+
+
+@dataclass(slots=True)
+class Job:
+    """A chunk with all that it needs; once ``dropped`` it does not begin."""
+
+    run: Run
+    program: Invocation
+    items: Items | None
+    dropped: bool = False
+
+
+class Porter:
+    """The second thread: reads what the owner sends, flushes what has been finished for long.
+
+    The owner's end of the pipe is open as long as the owner lives. When it closes, the slot
+    kills its whole process group, itself included: nothing outlives a node.
+
+    Args:
+        link: the slot's end.
+        report: what it flushes.
+    """
+
+    def __init__(self, link: socket.socket, report: Report) -> None:
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._link = link
+        self._report = report
+        self._runner = CoroutineRunner()
+        self._programs: dict[int, Invocation] = {}
+        self._items: Items | None = None
+        self._open: deque[Job] = deque()
+
+    def over(self) -> None:
+        """The first thread is done with the oldest job."""
+        self._open.popleft()
+
+    def serve(self) -> None:
+        """Never returns: the slot ends with its first thread, or here."""
+        try:
+            self._serve()
+        except (OSError, EOFError):
+            kill_own_group()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(_BROKEN)
+
+    def _serve(self) -> None:
+        with _Selector() as selector:
+            selector.register(self._link, selectors.EVENT_READ)
+            due = 0.0
+            while True:
+                busy = bool(self._open)
+                wait = max(0.0, due - time.monotonic()) if busy else None
+                if selector.select(wait):
+                    self._take(decode_to_slot(read_frame(self._link)))
+                now = time.monotonic()
+                if not busy or now >= due:
+                    due = now + FLUSH_SECONDS
+                    if busy:
+                        self._report.flush()
+
+    def _take(self, message: ToSlot) -> None:
+        match message:
+            case Run():
+                job = Job(message, self._programs[message.batch], self._items)
+                self._open.append(job)
+                self.jobs.put(job)
+            case UseProgram():
+                self._programs[message.batch] = Invocation(message, self._runner)
+            case UseBlock():
+                self._items = Items(message.start, message.payload)
+            case Forget():
+                del self._programs[message.batch]
+            case Drop():
+                for job in [job for job in self._open if job.run.chunk == message.chunk]:
+                    job.dropped = True
+            case Leave():
+                self.jobs.put(None)
