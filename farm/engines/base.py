@@ -21,7 +21,7 @@ class Program:
         batch: the batch's id.
         spec: a `farm.batch.spec.Spec`, encoded, without its files.
         code: digest of the files shipped with the batch, empty if there are none. Two programs
-            of different digests never share a slot.
+            of different digests never share a slot, unless one is a command.
         code_dir: the directory that holds these files unpacked; it is put first on ``sys.path``.
     """
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from farm.batch.spec import decode
+from farm.batch.spec import CommandCall, decode
 from farm.engines.base import Chunk, Ended, EngineError, Event, Program
 from farm.engines.child import BEGAN, INDEX, NUMBERS
 from farm.engines.groups import Leftovers, signal_group
@@ -33,11 +33,12 @@ _KILLED_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A chunk with the program it runs and the seconds each attempt may take."""
+    """A chunk, the program it runs, the seconds each attempt may take, and the code it loads."""
 
     chunk: Chunk
     program: Program
     timeout: float | None
+    code: str | None  # a digest, "" for what the node has installed; None for a command
 
 
 class ProcessEngine:
@@ -64,7 +65,7 @@ class ProcessEngine:
         self._context: BaseContext | None = None
         self._progress: Any = RawArray("q", NUMBERS * slots)
         self._shown = memoryview(self._progress).cast("B").cast("q")
-        self._programs: dict[int, tuple[Program, float | None]] = {}
+        self._programs: dict[int, tuple[Program, float | None, str | None]] = {}
         self._slots: dict[int, Slot] = {}
         self._behind: dict[int, _Work] = {}
         self._leaving: list[Slot] = []
@@ -123,10 +124,11 @@ class ProcessEngine:
         """
         if program.batch not in self._programs:
             try:
-                options = decode(program.spec).options
+                spec = decode(program.spec)
             except msgspec.DecodeError as error:
                 raise ValueError(f"the program of batch {program.batch}: {error}") from error
-            self._programs[program.batch] = program, options.timeout
+            code = None if isinstance(spec.call, CommandCall) else program.code
+            self._programs[program.batch] = program, spec.options.timeout, code
 
     def drop_program(self, batch: int) -> None:
         """Forget a batch; what has been submitted still runs."""
@@ -149,8 +151,8 @@ class ProcessEngine:
         candidates = self._taking_ahead() if ahead else idle
         if not candidates:
             raise ValueError(f"no slot takes the chunk {chunk.id} now")
-        slot = min(candidates, key=lambda slot: _distance(slot.code, work.program.code))
-        if ahead and _must_replace(slot.code, work.program.code):
+        slot = min(candidates, key=lambda slot: _distance(slot.code, work.code))
+        if ahead and _must_replace(slot.code, work.code):
             self._behind[slot.number] = work
         else:
             self._give(slot, work)
@@ -232,8 +234,8 @@ class ProcessEngine:
 
     def _give(self, slot: Slot, work: _Work) -> None:
         """Give work to a slot; one that holds other code exits, and its successor gets it."""
-        if not _must_replace(slot.code, work.program.code):
-            slot.give(work.chunk, work.program, work.timeout)
+        if not _must_replace(slot.code, work.code):
+            slot.give(work.chunk, work.program, work.timeout, work.code)
             self._watch_writing(slot)
             return
         now = time.monotonic()
@@ -303,12 +305,15 @@ class ProcessEngine:
         self._watch.close()
 
 
-def _must_replace(has: str, wants: str) -> bool:
-    """Whether two versions of one module could meet in a slot."""
-    return bool(has and wants and has != wants)
+def _must_replace(has: str | None, wants: str | None) -> bool:
+    """Whether two versions of one module could meet in a slot.
+
+    One that a batch brings along and one that is installed are two as well.
+    """
+    return has is not None and wants is not None and has != wants
 
 
-def _distance(has: str, wants: str) -> int:
+def _distance(has: str | None, wants: str | None) -> int:
     """How well a slot suits a program: the same code, none yet, some other."""
     if has == wants:
         return 0

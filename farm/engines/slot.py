@@ -72,7 +72,7 @@ class Slot:
         if process.pid is None:  # as a group's number, 0 would be the owner's own
             raise ValueError("the process of a slot has not been started")
         self.pid: int = process.pid
-        self.code = ""
+        self.code: str | None = None  # of what it has loaded; None for nothing yet
         self.hands: deque[Hand] = deque()
         self.doom: Doom | None = None
         self._shown = shown
@@ -91,15 +91,15 @@ class Slot:
         """Whether it takes a chunk behind the one it runs."""
         return len(self.hands) == 1 and self.doom is None
 
-    def give(self, chunk: Chunk, program: Program, timeout: float | None) -> None:
-        """Send a chunk and what it needs that the slot does not have."""
+    def give(self, chunk: Chunk, program: Program, timeout: float | None, code: str | None) -> None:
+        """Send a chunk and what it needs that the slot does not have; ``code`` is then loaded."""
         if chunk.batch not in self._programs:
             self._send(UseProgram(program.batch, program.spec, program.code_dir))
         self._programs[chunk.batch] = None
         self._programs.move_to_end(chunk.batch)
         if len(self._programs) > PROGRAMS_KEPT:
             self._send(Forget(self._programs.popitem(last=False)[0]))
-        self.code = self.code or program.code
+        self.code = code if self.code is None else self.code
         if chunk.block is not None and chunk.block is not self._block:
             self._block = chunk.block
             self._send(UseBlock(chunk.block.start, chunk.block.payload))

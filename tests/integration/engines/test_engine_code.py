@@ -30,11 +30,21 @@ def test_a_slot_that_has_the_code_is_preferred(make_driver):
     assert set(driver.engine.pids) == slots
 
 
-def test_a_program_without_code_replaces_no_slot(driver):
+def test_shipped_code_never_meets_what_is_installed(driver):
     driver.run(driver.program("version", 1), 0, 1)
     (slot,) = driver.engine.pids
     batch = driver.program(spec.PythonCall("os:getpid"), code="")
-    assert results(driver.run(batch, 0, 1, [((), {})])) == {0: slot}
+    (other,) = results(driver.run(batch, 0, 1, [((), {})])).values()
+    assert other != slot
+    driver.run(driver.program("version", 1), 0, 1)
+    assert driver.engine.pids != [other]
+
+
+def test_a_command_replaces_no_slot(driver):
+    driver.run(driver.program("version", 1), 0, 1)
+    (slot,) = driver.engine.pids
+    driver.run(driver.program(spec.CommandCall("true"), 1, code=""), 0, 1)
+    assert driver.engine.pids == [slot]
 
 
 def test_another_version_may_wait_behind_a_chunk(driver):

@@ -66,11 +66,9 @@ def test_an_import_that_hangs_is_timed_out(driver, tmp_path):
     (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(100)\n")
     call = spec.PythonCall("slow_module:f")
     batch = driver.program(call, 3, timeout=0.3, code=None)
-    program, limit = driver.engine._programs[batch]
-    driver.engine._programs[batch] = (
-        type(program)(batch, program.spec, "slow", str(tmp_path)),
-        limit,
-    )
+    program, limit, _ = driver.engine._programs[batch]
+    slow = type(program)(batch, program.spec, "slow", str(tmp_path))
+    driver.engine._programs[batch] = slow, limit, "slow"
     events = driver.run(batch, 0, 3)
     assert failures(events)[0].kind == "timeout"
     assert lost(events) == [1, 2]

@@ -44,5 +44,6 @@ def test_both_streams_are_read_on_every_platform(monkeypatch, platform):
 
 
 def test_pipes_are_needed():
-    with pytest.raises(ValueError, match="without pipes"):
-        capture(subprocess.Popen([sys.executable, "-c", ""]))
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        with pytest.raises(ValueError, match="without pipes"):
+            capture(process)
