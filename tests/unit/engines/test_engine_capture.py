@@ -44,6 +44,8 @@ def test_both_streams_are_read_on_every_platform(monkeypatch, platform):
 
 
 def test_pipes_are_needed():
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        with pytest.raises(ValueError, match="without pipes"):
-            capture(process)
+    with (
+        subprocess.Popen([sys.executable, "-c", ""]) as process,
+        pytest.raises(ValueError, match="without pipes"),
+    ):
+        capture(process)
