@@ -140,12 +140,19 @@ class Node:
             mine = found.setdefault(work.batch, work.pending.copy())
             for start, stop in work.running:
                 mine.add(start, stop)
-        for report in self._unacknowledged.values():
-            for part in report.parts:
-                found.setdefault(part.batch, RangeSet()).add(part.start, part.stop)
-            for failed in report.failed:
-                found.setdefault(failed.batch, RangeSet()).add(failed.index, failed.index + 1)
+        parts, failures = self._unrecorded()
+        for part in parts:
+            found.setdefault(part.batch, RangeSet()).add(part.start, part.stop)
+        for failed in failures:
+            found.setdefault(failed.batch, RangeSet()).add(failed.index, failed.index + 1)
         return [Held(batch, list(ranges)) for batch, ranges in found.items() if ranges]
+
+    def _unrecorded(self) -> tuple[list[Part], list[Failed]]:
+        """What came of tasks and is not acknowledged, reported or not, oldest first."""
+        reports = self._unacknowledged.values()
+        parts = [part for report in reports for part in report.parts]
+        failed = [failed for report in reports for failed in report.failed]
+        return parts + self._parts, failed + self._failed
 
     # -- to the engine ------------------------------------------------------------------------
 
@@ -301,9 +308,7 @@ class Node:
     def disconnected(self) -> None:
         """The connection is lost: what was not acknowledged is to be reported again."""
         self._wanted = 0
-        reports = self._unacknowledged.values()
-        self._parts = [part for report in reports for part in report.parts] + self._parts
-        self._failed = [failed for report in reports for failed in report.failed] + self._failed
+        self._parts, self._failed = self._unrecorded()
         # What was given back need not be said again: it is not among what is held.
         self._returned = []
         self._unacknowledged.clear()

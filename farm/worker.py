@@ -1,8 +1,7 @@
 """A node: one loop that carries out what `farm.node` decides, for one engine and one server.
 
 The loop waits for slots, for the server and for signals at once, and never for the network alone:
-connecting is done by a thread that hands over a connection, and the heartbeat has a thread and a
-connection of its own, so that a busy loop is not taken for a dead node.
+connecting is done by a thread that hands over a connection.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import secrets
 import signal
 import socket
 import threading
@@ -25,13 +25,13 @@ from farm.batch import spec as specs
 from farm.codestore import CodeStore
 from farm.engines import base
 from farm.errors import FarmError, NotAuthorisedError, ProtocolError, RequestError
-from farm.node import Node
+from farm.heartbeat import Heartbeat
+from farm.node import MAX_REPORT_BYTES, Node
 from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import CONNECT_SECONDS, Channel, connect
 from farm.wire.greeting import greet, pause_before
 from farm.wire.messages import (
-    Beat,
     Block,
     Code,
     Done,
@@ -52,7 +52,6 @@ from farm.wire.messages import (
 
 log = logging.getLogger("farm.worker")
 
-BEAT_SECONDS = 3.0
 LOOP_SECONDS = 5.0
 """The loop looks around at least so often."""
 
@@ -100,6 +99,7 @@ class Worker:
         self._signals: list[int] = []
         self._stopped = threading.Event()
         self._deadline: float | None = None
+        self._token = secrets.token_hex(8)
         self._beating: threading.Thread | None = None
         self._connecting: threading.Thread | None = None
 
@@ -156,7 +156,9 @@ class Worker:
             self._ask(Leave(self.id))
             deadline = time.monotonic() + LEAVE_SECONDS
             while any(isinstance(asked, Leave) for asked in self._asked.values()):
-                if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                if self._channel is None or not self._channel.wait(
+                    max(0.0, deadline - time.monotonic())
+                ):
                     return
                 self._receive()
 
@@ -212,7 +214,9 @@ class Worker:
                     self._ask_once(GetSpec(batch))
             for batch, index in self._node.missing_blocks():
                 self._ask(GetBlock(batch, index))
-            while (report := self._node.report()) is not None:
+            # What the network does not take yet stays in the node, where it is not lost with a
+            # backlog that has grown too long.
+            while self._channel.backlog < MAX_REPORT_BYTES and (report := self._node.report()):
                 self._node.sent(self._ask(report), report)
             if free := self._node.want(self._engine.idle):
                 self._channel.write(codec.encode(0, Want(free)))
@@ -279,6 +283,8 @@ class Worker:
             self._node.dropped(asked.batch)
 
     def _found_spec(self, found: SpecFound) -> None:
+        if found.batch not in self._node.needs_program():
+            return  # dropped meanwhile
         if found.digest and not self._code.has(found.digest):
             self._specs[found.batch] = found
             self._ask_once(GetCode(found.digest))
@@ -304,6 +310,7 @@ class Worker:
 
     def _forget(self, batch: int) -> None:
         self._engine.drop_program(batch)
+        self._specs.pop(batch, None)
         self._by_value.pop(batch, None)
         digest = self._programs.pop(batch, "")
         if digest and digest not in self._programs.values():
@@ -324,13 +331,14 @@ class Worker:
         """A connection is there: present the node, and what it holds."""
         self._channel = channel
         self._asked.clear()
-        self._ask(Join(self.name, self._engine.slots, self.id, self._node.held()))
+        held = self._node.held()
+        self._ask(Join(self.name, self._engine.slots, self.id, held, self._token))
 
     def _joined(self, answer: Joined) -> None:
         self.id, self.name = answer.node, answer.name
         self._node.drop(answer.drop)
         if self._beating is None:
-            self._beating = threading.Thread(target=self._beat_loop, name="farm-beat", daemon=True)
+            self._beating = Heartbeat(self._connect, self._stopped, lambda: self.id, answer.beat)
             self._beating.start()
         if self._joined_once is not None:
             self._joined_once(self)
@@ -376,24 +384,6 @@ class Worker:
             self._adopt(arrived)
         except OSError as error:
             self._disconnected(error)
-
-    # -- the heartbeat ------------------------------------------------------------------------
-
-    def _beat_loop(self) -> None:
-        """Say that the node is alive, on a connection of its own."""
-        channel: Channel | None = None
-        while not self._stopped.wait(BEAT_SECONDS):
-            try:
-                channel = channel or self._connect()
-                channel.write(codec.encode(1, Beat(self.id)))
-                codec.decode_reply(channel.receive(time.monotonic() + BEAT_SECONDS))
-            except (FarmError, OSError, EOFError) as error:
-                log.info("a heartbeat failed: %s", error)
-                if channel is not None:
-                    channel.close()
-                    channel = None
-        if channel is not None:
-            channel.close()
 
 
 def default_name() -> str:

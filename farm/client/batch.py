@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.batch import spec as specs
-from farm.batch.space import from_document
+from farm.batch.space import Space, from_document
 from farm.client.outcome import Outcome, expand, values_of
 from farm.errors import (
     BatchCancelledError,
@@ -130,6 +130,28 @@ class Batch:
             for part in page.outcomes:
                 yield from expand(part, loads, start)
 
+    def recorded(
+        self, *, start: int = 0, failed: bool = False, loads: Loads = pickle.loads
+    ) -> Iterator[Outcome]:
+        """The outcomes that there are by now, in index order; nothing is waited for.
+
+        Args:
+            start: the first index.
+            failed: only those of tasks that failed.
+            loads: unpickles results.
+
+        Example:
+            >>> for outcome in batch.recorded(failed=True):     # doctest: +SKIP
+            ...     print(outcome.error)
+        """
+        for page in self._pages(
+            lambda at, _: messages.GetResults(self.id, at, 0.0, gaps=True, failed=failed),
+            start,
+            None,
+        ):
+            for part in page.outcomes:
+                yield from expand(part, loads, start)
+
     def results(self, timeout: float | None = None) -> Iterator[Any]:
         """What the tasks returned, in index order, each as soon as it and all before it are there.
 
@@ -201,15 +223,20 @@ class Batch:
         """As it was submitted; not unique."""
         return self._spec().name
 
+    def space(self) -> Space | None:
+        """The parameter space; None if the arguments travelled by value."""
+        document = specs.decode(self._spec().spec).space
+        return None if document is None else from_document(document)
+
     def params(self, *, loads: Loads = pickle.loads) -> Callable[[int], Any]:
         """What gives the parameters of a task, by its index.
 
         Args:
             loads: unpickles those that travelled by value.
         """
-        spec = specs.decode(self._spec().spec)
-        if spec.space is not None:
-            return from_document(spec.space).__getitem__
+        space = self.space()
+        if space is not None:
+            return space.__getitem__
         blocks: dict[int, tuple[messages.Block, list[Any]]] = {}
 
         def find(index: int) -> Any:

@@ -66,16 +66,17 @@ class Link:
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
         future: Future[Message] = Future()
+        number = next(self._numbers)
+        frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
         with self._lock:
             if self._closed.is_set():
                 raise FarmError("this session is closed")
             if len(self._asked) >= MAX_ASKED:
                 raise FarmError(f"{MAX_ASKED} requests are unanswered already")
-            number = next(self._numbers)
             self._asked[number] = (request, future)
             channel = self._channel
         try:
-            channel.write(codec.encode(number, request))
+            channel.write(frame)
             channel.drain()
         except OSError as error:
             # The reader sees the same, connects again and sends what is unanswered.

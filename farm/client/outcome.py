@@ -47,8 +47,8 @@ def expand(
 
     Args:
         outcome: as it travelled.
-        loads: unpickles the payload. `pickle.loads` runs what nodes sent: the Python API trusts
-            them as `multiprocessing.Pool` trusts its processes.
+        loads: unpickles results and exceptions. `pickle.loads` runs what nodes sent: the Python
+            API trusts them as `multiprocessing.Pool` trusts its processes.
         first: leave out indices below it.
 
     Yields:
@@ -56,7 +56,7 @@ def expand(
     """
     attempts = dict(outcome.retried)
     if outcome.failure is not None:
-        yield _failed(outcome, outcome.failure, attempts.get(outcome.start, 1))
+        yield _failed(outcome, outcome.failure, attempts.get(outcome.start, 1), loads)
         return
     values = loads(outcome.payload)
     seconds = array.array("f", outcome.seconds)
@@ -83,10 +83,15 @@ def values_of(outcome: messages.Outcome) -> list[Any]:
     return values if whole else values[outcome.offset : outcome.offset + count]
 
 
-def _failed(outcome: messages.Outcome, failure: messages.Failure, attempts: int) -> Outcome:
+def _failed(
+    outcome: messages.Outcome,
+    failure: messages.Failure,
+    attempts: int,
+    loads: Callable[[bytes], Any],
+) -> Outcome:
     index = outcome.start
     error = TaskError(index, failure.kind, failure.type_name, failure.text, failure.traceback)
-    error.__cause__ = _cause(failure)
+    error.__cause__ = _cause(failure, loads)
     return Outcome(index, failure.kind, None, error, outcome.elapsed, outcome.node, attempts)
 
 
@@ -100,13 +105,13 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-def _cause(failure: messages.Failure) -> BaseException | None:
+def _cause(failure: messages.Failure, loads: Callable[[bytes], Any]) -> BaseException | None:
     """The exception itself if it travelled, else the traceback's text."""
     text = RemoteTraceback(failure.traceback) if failure.traceback else None
     if failure.exception is None:
         return text
     try:
-        original = pickle.loads(failure.exception)
+        original = loads(failure.exception)
     except Exception:
         # Its class may be missing here, and unpickling may raise anything; the text remains.
         return text

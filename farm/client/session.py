@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from farm.batch import spec as specs
 from farm.client import submission
 from farm.client.batch import Batch, ask
 from farm.client.link import Link
-from farm.errors import UsageError
+from farm.errors import FarmError, UsageError
 from farm.wire import access, messages
 from farm.wire.address import parse
 
@@ -96,12 +97,22 @@ class Session:
         submit = submission.of_function(function, name, options)
         batch: Batch | None = None
         waiting: list[messages.Block] = []
-        for block in submission.blocks_of([{}] if params is None else params):
-            waiting.append(block)
-            if sum(len(known.payload) for known in waiting) >= APPEND_BYTES:
-                batch = self._append(submit, batch, waiting, close=False)
-                waiting = []
-        return self._append(submit, batch, waiting, close=True)
+        size = 0
+        try:
+            for block in submission.blocks_of([{}] if params is None else params):
+                # Sent before they and a large one together are more than a message may hold.
+                if waiting and size + len(block.payload) > APPEND_BYTES:
+                    batch = self._append(submit, batch, waiting, close=False)
+                    waiting, size = [], 0
+                waiting.append(block)
+                size += len(block.payload)
+            return self._append(submit, batch, waiting, close=True)
+        except BaseException:
+            # The params failed half way: what has been sent would wait for the rest for ever.
+            if batch is not None:
+                with contextlib.suppress(FarmError):  # the first error is the one to show
+                    batch.cancel()
+            raise
 
     def _append(
         self,

@@ -74,6 +74,8 @@ class Clients:
         state = core.ledger.batches.get(request.batch)
         if state is None:
             raise RequestError("unknown-batch", f"there is no batch {request.batch}")
+        if core.infos[request.batch].token == QUEUE_TOKEN:
+            raise RequestError("bad-request", "calls are put into the task queue one by one")
         if state.cancelled:
             raise RequestError("cancelled", f"batch {request.batch} was cancelled")
         _check_blocks(request.blocks)
@@ -167,7 +169,7 @@ class Clients:
     # -- answering ----------------------------------------------------------------------------
 
     def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
-        self._core.answer(lambda: peer.reply(number, make()))
+        self._core.answer(lambda: peer.answer(number, make))
 
     def _when(
         self,
@@ -180,7 +182,7 @@ class Clients:
     ) -> None:
         def answer() -> None:
             peer.waiters.discard(waiter)
-            peer.reply(number, make())
+            peer.answer(number, make)
 
         waiter = self._core.wait(batch, min(seconds, MAX_WAIT), ready, answer)
         if waiter is not None:

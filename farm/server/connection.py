@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._dialect: Dialect | None = None
         self._plain = True
         self._held = False
+        self._written = 0
         self._reader = FrameReader(handshake.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -107,7 +108,10 @@ class Connection(asyncio.Protocol):
         if self._plain:
             self._acknowledge()
         self._reader.feed(data)
-        self.resume()
+        if not self._held:
+            self.resume()
+        elif self._reader.buffered > PLAIN_FRAME and self._transport is not None:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """The peer has closed; so does the server."""
@@ -117,15 +121,31 @@ class Connection(asyncio.Protocol):
         """The peer does not read: stop reading its requests, and give it a while."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
-            loop = asyncio.get_running_loop()
-            self._stuck = loop.call_later(SEND_SECONDS, self.cut_off, "it does not read")
+            self._watch(self._taken)
+
+    def _watch(self, taken: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._stuck = loop.call_later(SEND_SECONDS, self._look, taken)
+
+    def _look(self, taken: int) -> None:
+        """A slow peer is waited for as long as it takes something."""
+        if self._taken == taken:
+            self.cut_off("it does not read")
+        else:
+            self._watch(self._taken)
+
+    @property
+    def _taken(self) -> int:
+        """Bytes that the network has taken so far."""
+        assert self._transport is not None
+        return self._written - self._transport.get_write_buffer_size()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self.closing and not self._held:
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -167,10 +187,11 @@ class Connection(asyncio.Protocol):
             self._dialect = self._make_dialect(self)
 
     def hold(self) -> None:
-        """Keep further frames back until `release`: the dialect answers one at a time."""
+        """Keep further frames back until `release`: the dialect answers one at a time.
+
+        Reading goes on, because it is by reading that the end of a connection is noticed.
+        """
         self._held = True
-        if self._transport is not None and not self.closing:
-            self._transport.pause_reading()
 
     def release(self) -> None:
         """Go on with the frames that were held back."""
@@ -208,10 +229,12 @@ class Connection(asyncio.Protocol):
         """Send one frame; nothing happens if the connection is gone."""
         if self._transport is None or self._transport.is_closing():
             return
+        head = header(len(frame))
+        self._written += len(head) + len(frame)
         if len(frame) < WRITE_HIGH:
-            self._transport.write(header(len(frame)) + frame)
+            self._transport.write(head + frame)
         else:
-            self._transport.write(header(len(frame)))
+            self._transport.write(head)
             self._transport.write(frame)
 
     def close(self) -> None:

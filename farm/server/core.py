@@ -76,7 +76,7 @@ class Core:
         self._hand_out = hand_out
         self._turn = _Turn()
         self._flush_planned = False
-        self.waiters = Waiters(loop)
+        self.waiters = Waiters(loop, self._after_commit)
         self._blocks = BlockCache()
         self._seq = 0
         self._replay()
@@ -107,6 +107,7 @@ class Core:
                 raise RequestError("bad-request", f"batch {batch} is closed")
             if block.start == state.total:
                 self.journal.add_block(batch, block)
+                self._blocks.put(batch, block)  # it may be asked for before it is journalled
                 self.ledger.extend(batch, block.stop)
             elif block.stop > state.total:
                 raise RequestError(
@@ -260,6 +261,9 @@ class Core:
         """Send an answer, once what came before it is journalled."""
         if self.journal.pending > MAX_PENDING_RECORDS:
             raise RequestError("journal", "the journal cannot be written; see the server's log")
+        self._after_commit(send)
+
+    def _after_commit(self, send: Callable[[], None]) -> None:
         self._turn.answers.append(send)
         self.plan_flush()
 
@@ -282,19 +286,26 @@ class Core:
         self._flush_planned = False
         turn, self._turn = self._turn, _Turn()
         for send in turn.answers:
-            send()
-        self._hand_out()
+            self._guarded(send)
+        self._guarded(self._hand_out)
         for batch in turn.touched:
-            self.waiters.wake(batch)
+            self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:
+            # One answer that cannot be given must not cost all the others of the turn.
+            log.exception("a step at the end of a turn failed")
 
     def wait(
         self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
     ) -> Waiter | None:
         """Call ``answer`` when ``ready`` is true after a commit, or after ``seconds``.
 
-        None if there is nothing to wait for.
+        None if there is nothing to wait for (NaN is no time to wait).
         """
-        if seconds <= 0 or (not self.journal.pending and ready()):
+        if not seconds > 0 or (not self.journal.pending and ready()):
             self.answer(answer)
             return None
         waiter = Waiter(batch, ready, answer)
@@ -313,8 +324,8 @@ class Core:
         for seq, batch, start, stop, failed, node, elapsed in self.journal.recorded():
             self.infos[batch].seq = self._seq = seq
             self.ledger.restore(batch, start, stop, failed=failed, node=node, seconds=elapsed)
-        for batch, index, kind in self.journal.attempts():
-            self.ledger.restore_attempt(batch, index, kind)
+        for batch, index, kind, elapsed in self.journal.attempts():
+            self.ledger.restore_attempt(batch, index, kind, seconds=elapsed)
 
 
 def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:

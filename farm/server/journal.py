@@ -6,6 +6,7 @@ that. With `synchronous=NORMAL` a committed record survives the death of the pro
 
 from __future__ import annotations
 
+import pickle
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ PAGE_BYTES = 1024 * 1024
 """Payload bytes after which a page of outcomes ends (a page has one row at least)."""
 
 PAGE_ROWS = 1000
+
+_NOTHING = pickle.dumps([None], 4)
 
 _files = msgspec.msgpack.Decoder(dict[str, bytes])
 _options = msgspec.msgpack.Decoder(Options)
@@ -213,11 +216,15 @@ class Journal:
         )  # fmt: skip
 
     def pop(self, batch: int, index: int) -> None:
-        """A result was taken away. Its row stays as the record; its payload goes, if alone."""
+        """A result was taken away. Its row stays as the record; its payload goes, if alone.
+
+        What stays reads as None, so that who reads the whole batch is not stopped by it.
+        """
         self._write("INSERT OR IGNORE INTO popped VALUES (?, ?)", batch, index)
         self._write(
-            "UPDATE outcomes SET payload = x'' WHERE batch = ? AND start = ? AND stop = start + 1",
-            batch, index,
+            "UPDATE outcomes SET payload = ?, first = start"
+            " WHERE batch = ? AND start = ? AND stop = start + 1 AND failure IS NULL",
+            _NOTHING, batch, index,
         )  # fmt: skip
 
     # -- reading ------------------------------------------------------------------------------
@@ -247,9 +254,9 @@ class Journal:
         """The indices whose results were taken away."""
         return {t for (t,) in self._db.execute("SELECT task FROM popped WHERE batch = ?", (batch,))}
 
-    def attempts(self) -> Iterator[tuple[int, int, str]]:
-        """Each failed attempt that was tried again: batch, index, kind."""
-        yield from self._db.execute("SELECT batch, task, kind FROM attempts")
+    def attempts(self) -> Iterator[tuple[int, int, str, float]]:
+        """Each failed attempt that was tried again: batch, index, kind, seconds."""
+        yield from self._db.execute("SELECT batch, task, kind, seconds FROM attempts")
 
     def spec(self, batch: int) -> bytes | None:
         """The spec of a batch."""
@@ -276,16 +283,17 @@ class Journal:
         found = [_outcome(row) for row in rows]
         return found, rows[-1][0] if rows else seq
 
-    def outcomes_from(self, batch: int, index: int) -> list[Outcome]:
+    def outcomes_from(self, batch: int, index: int, rows: int = PAGE_ROWS) -> list[Outcome]:
         """A page of outcomes in index order, without a gap, the first of which holds ``index``."""
-        rows = self._page(
+        page = self._page(
             "WHERE batch = ?1 AND start >= (SELECT ifnull(max(start), 0) FROM outcomes"
-            f" WHERE batch = ?1 AND start <= ?2) AND stop > ?2 ORDER BY start LIMIT {PAGE_ROWS}",
+            " WHERE batch = ?1 AND start <= ?2) AND stop > ?2 ORDER BY start LIMIT ?3",
             batch,
             index,
+            rows,
         )
         found: list[Outcome] = []
-        for row in rows:
+        for row in page:
             if row[1] > index:
                 break
             found.append(_outcome(row))
@@ -318,16 +326,22 @@ class Journal:
         cursor = self._db.execute(f"SELECT {_OUTCOME} FROM outcomes {where}", parameters)
         for row in cursor:
             rows.append(row)
-            size += len(row[6]) + len(row[7])
+            size += len(row[6]) + len(row[7]) + len(row[8] or b"")
             if size >= PAGE_BYTES:
                 break
         cursor.close()
         return rows
 
     def close(self) -> None:
-        """Write what waits and let go of the directory."""
+        """Write what waits and let go of the directory.
+
+        Raises:
+            JournalError: it could not be written; nothing of it was acknowledged.
+        """
         try:
             self.commit()
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
         finally:
             self._db.close()
 

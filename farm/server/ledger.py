@@ -106,9 +106,13 @@ class Ledger:
 
     def join(self, node: int, name: str, slots: int) -> Node:
         """A node has come, or has come back."""
-        self._slots -= self.nodes[node].slots if node in self.nodes else 0
-        self._slots += slots
-        known = self.nodes.setdefault(node, Node(node, name, slots))
+        known = self.nodes.setdefault(node, Node(node, name, 0))
+        for batch in known.batches:
+            state = self.batches[batch]
+            held = state.leased[node].count
+            state.busy += min(slots, held) - min(known.slots, held)
+            self._rank(state)
+        self._slots += slots - known.slots
         known.slots = slots
         return known
 
@@ -153,6 +157,7 @@ class Ledger:
             for free in state.pending.intersection(start, stop):
                 state.pending.discard(*free)
                 self._hold(state, node, [free])
+        self._rank(state)
 
     # -- leases -------------------------------------------------------------------------------
 
@@ -296,7 +301,11 @@ class Ledger:
 
     def _record(self, state: Batch, node: int, part: Range) -> None:
         """Take a range from wherever it is, because it has an outcome now."""
+        held = state.leased.get(node)
+        mine = sum(stop - start for start, stop in held.intersection(*part)) if held else 0
         self._release(state, node, *part)
+        if mine == part[1] - part[0]:
+            return  # nobody else can have any of it: a thousand nodes need not be looked at
         state.pending.discard(*part)
         for other in [n for n, held in state.leased.items() if held.intersection(*part)]:
             self._release(state, other, *part)
@@ -346,10 +355,13 @@ class Ledger:
             share = state.shares.setdefault(node, Share())
             share.done += stop - start
             share.seconds += seconds
+        for index in range(start, stop) if failed else ():
+            state.attempts[index] = state.attempts.get(index, 0) + 1
 
-    def restore_attempt(self, batch: int, index: int, kind: str) -> None:
+    def restore_attempt(self, batch: int, index: int, kind: str, *, seconds: float) -> None:
         """A failed attempt that the journal holds, of a task that was tried again."""
         state = self.batches[batch]
+        state.seconds += seconds
         state.attempts[index] = state.attempts.get(index, 0) + 1
         state.retried += 1
         if kind == "crash":

@@ -8,6 +8,7 @@ is why there is no lock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import signal
@@ -84,6 +85,7 @@ class FarmServer(managers.Server):
         self._plain_nodes = itertools.count(-1, -1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._stop_asked = False
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -97,12 +99,16 @@ class FarmServer(managers.Server):
 
     def stop(self) -> None:
         """Stop serving; may be called from any thread."""
+        self._stop_asked = True
         if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self, ready: Callable[[], None]) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        if self._stop_asked:
+            self._stopping.set()
         self._wire_up(loop)
         _on_signals(loop, self._stopping.set)
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG)

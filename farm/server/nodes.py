@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import logging
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class NodeState:
     """What is known of a node; times are of `time.monotonic`."""
 
     id: int
+    token: str
     name: str
     address: str
     slots: int
@@ -81,7 +83,7 @@ class NodeDesk:
         self._core = core
         self._nodes: dict[int, NodeState] = {}
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
-        self._wanting: deque[NodeState] = deque()
+        self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
         self.versions: dict[Peer, tuple[str, str]] = {}
 
@@ -91,7 +93,7 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
-        node = self._nodes.get(request.node) or self._new(request.name)
+        node = self._known(request) or self._new(request)
         if node.peer is not None and node.peer is not peer:
             node.peer.close()
         node.peer, node.slots, node.address = peer, request.slots, peer.address
@@ -105,18 +107,29 @@ class NodeDesk:
                  node.slots)  # fmt: skip
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
         self._core.answer(lambda: peer.reply(number, answer))
+        for claim in drop:
+            if self._over(claim.batch):  # it ended while the node was away: kill what runs of it
+                self._core.answer(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
 
-    def _new(self, name: str) -> NodeState:
+    def _known(self, request: Join) -> NodeState | None:
+        node = self._nodes.get(request.node)
+        return node if node is not None and node.token == request.token else None
+
+    def _new(self, request: Join) -> NodeState:
         taken = {node.name for node in self._nodes.values()}
-        unique, suffix = name, 1
+        unique, suffix = request.name, 1
         while unique in taken:
             suffix += 1
-            unique = f"{name}-{suffix}"
+            unique = f"{request.name}-{suffix}"
         self._last_id += 1
         now = time.monotonic()
-        node = NodeState(self._last_id, unique, "", 0, None, now, now)
+        node = NodeState(self._last_id, request.token, unique, "", 0, None, now, now)
         self._nodes[node.id] = node
         return node
+
+    def _over(self, batch: int) -> bool:
+        state = self._core.ledger.batches.get(batch)
+        return state is None or state.ended
 
     def beat(self, peer: Peer, number: int, request: Beat) -> None:
         """A node is alive."""
@@ -151,6 +164,7 @@ class NodeDesk:
 
     def _give_up(self, node: NodeState, state: str) -> None:
         del self._nodes[node.id]
+        self._wanting.pop(node.id, None)
         node.state, node.want = state, 0
         node.joined = time.monotonic() - node.joined
         self._gone.append(node)
@@ -186,15 +200,14 @@ class NodeDesk:
         """A node has room."""
         del number
         node = self._node_of(peer)
-        if request.free > 0 and not node.want:
-            self._wanting.append(node)
         node.want = max(0, min(request.free, node.slots))
+        self._wanting.setdefault(node.id, node)
         self._core.plan_flush()
 
     def hand_out(self) -> None:
         """Lease what is pending to the nodes that want some, longest waiting first."""
         while self._wanting:
-            node = self._wanting[0]
+            node = next(iter(self._wanting.values()))
             if node.want and node.peer is not None:
                 grant = self._core.ledger.lease(node.id, node.want)
                 if grant is None:
@@ -203,7 +216,7 @@ class NodeDesk:
                 blocks = self._inline_blocks(grant.batch, grant.ranges)
                 node.peer.push(Lease(grant.batch, grant.ranges, grant.mean, blocks))
             node.want = 0
-            self._wanting.popleft()
+            del self._wanting[node.id]
 
     def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
         """The first blocks of a lease, as long as they are small."""
@@ -246,8 +259,9 @@ class NodeDesk:
                 self._take(node, part)
         for failed in request.failed:
             if self._knows(failed.batch):
+                seconds = _plausible(failed.seconds)
                 self._core.record_failed(
-                    failed.batch, node.id, failed.index, failed.seconds, failed.failure
+                    failed.batch, node.id, failed.index, seconds, failed.failure
                 )
                 node.failed += 1
         for back in request.returned:
@@ -258,7 +272,7 @@ class NodeDesk:
         count = part.stop - part.start
         if not 0 <= part.start < part.stop or len(part.seconds) != 4 * count:
             raise RequestError("bad-request", f"[{part.start}, {part.stop}) is not a part")
-        elapsed = sum(array.array("f", part.seconds))
+        elapsed = _plausible(sum(array.array("f", part.seconds)))
         taken = self._core.record_done(
             part.batch, node.id, (part.start, part.stop), part.payload, part.seconds, elapsed
         )
@@ -284,6 +298,11 @@ class NodeDesk:
             node = self._nodes.get(holder)
             if node is not None and node.peer is not None:
                 node.peer.push(Dropped(batch))
+
+
+def _plausible(seconds: float) -> float:
+    """Seconds as a node measured them; 0 for what is no duration and would spoil every sum."""
+    return seconds if 0.0 <= seconds < math.inf else 0.0
 
 
 def _checked(ranges: list[Range]) -> list[Range]:

@@ -53,10 +53,20 @@ class Peer:
     def receive(self, frame: bytes) -> None:
         """Serve one request; an error becomes its answer."""
         number, request = codec.decode_request(frame)
+        self._guarded(number, type(request).__name__, lambda: self._serve(number, request))
+
+    def _serve(self, number: int, request: Message) -> None:
+        if len(self.waiters) >= MAX_WAITERS:
+            raise RequestError("busy", f"{MAX_WAITERS} requests of this connection wait")
+        self._handlers[type(request)](self, number, request)
+
+    def answer(self, number: int, make: Callable[[], Message]) -> None:
+        """Answer a request with what ``make`` gives; an error of it becomes the answer."""
+        self._guarded(number, "an answer", lambda: self.reply(number, make()))
+
+    def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:
         try:
-            if len(self.waiters) >= MAX_WAITERS:
-                raise RequestError("busy", f"{MAX_WAITERS} requests of this connection wait")
-            self._handlers[type(request)](self, number, request)
+            step()
         except RequestError as error:
             self.reply(number, Refused(error.code, str(error)))
         except sqlite3.Error as error:
@@ -65,7 +75,7 @@ class Peer:
         except Exception:
             # A bug in one handler must not take down the connections of all the others; what
             # happened goes to the log, and not to the peer.
-            log.exception("%s: %s could not be served", self.address, type(request).__name__)
+            log.exception("%s: %s could not be served", self.address, what)
             text = "the server could not serve this request; its log says why"
             self.reply(number, Refused("internal", text))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ log = logging.getLogger("farm.server")
 FARM = "farm/"
 """What the name of a connection begins with that will speak farm's own protocol."""
 
-_EXPECTED = (KeyError, ValueError, TypeError, RuntimeError, queue.Empty)
+_EXPECTED = (KeyError, ValueError, TypeError, RuntimeError, OverflowError, queue.Empty)
 
 
 class Shared:
@@ -54,7 +55,9 @@ class Shared:
             AttributeError: the object does not expose it.
         """
         if not isinstance(name, str) or name not in self.exposed:
-            raise AttributeError(f"{self.ident} has no method {name!r}: {', '.join(self.exposed)}")
+            raise AttributeError(
+                f"{self.ident} has no method {reprlib.repr(name)}: {', '.join(self.exposed)}"
+            )
         found: Callable[..., Any] = getattr(self._served, self._methods.get(name, name))
         return found
 
@@ -132,7 +135,9 @@ class PlainDialect:
             case "dummy" | "incref" | "decref", _:
                 self._send(("#RETURN", None))
             case _:
-                self._send(_error(ValueError(f"a farm's manager does not serve {name!r}")))
+                self._send(
+                    _error(ValueError(f"a farm's manager does not serve {reprlib.repr(name)}"))
+                )
 
     def _speak_farm(self, peer: str) -> None:
         if peer == f"{FARM}{PROTOCOL}":
@@ -147,7 +152,7 @@ class PlainDialect:
         try:
             shared = self._by_ident.get(ident) if isinstance(ident, str) else None
             if shared is None:
-                raise KeyError(f"there is no object {ident!r} here")
+                raise KeyError(f"there is no object {reprlib.repr(ident)} here")
             result = shared.find(name)(self._caller, *args, **kwargs)
         except (*_EXPECTED, AttributeError, RequestError) as error:
             self._reply(_error(error))

@@ -10,12 +10,15 @@ import asyncio
 import pickle
 import queue
 import re
+import reprlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from farm.batch import spec as specs
 from farm.server.clients import QUEUE_TOKEN
 from farm.server.core import Core, plain_row
+from farm.server.waiting import Waiter
 from farm.wire import builtins
 from farm.wire.messages import Block
 
@@ -40,6 +43,7 @@ class Caller:
         self.address = address
         self.node = node
         self._joined = False
+        self._waiter: Waiter | None = None
 
     def join(self) -> None:
         """From now on it may hold leases; one task at a time counts as one slot."""
@@ -47,8 +51,16 @@ class Caller:
             self._joined = True
             self._core.ledger.join(self.node, f"plain {self.address}", 1)
 
+    def wait(
+        self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
+    ) -> None:
+        """As `Core.wait`, for the one call that a connection has at a time."""
+        self._waiter = self._core.wait(batch, seconds, ready, answer)
+
     def leave(self) -> None:
-        """What it held is pending again."""
+        """What it held is pending again, and it waits for nothing."""
+        if self._waiter is not None:
+            self._core.waiters.forget(self._waiter)
         if self._joined:
             self._core.leave(self.node)
 
@@ -119,11 +131,11 @@ class TaskQueue:
         if index is not None:
             core.begin(batch)
             future.set_result(self._call(batch, index))
-        elif left <= 0:
+        elif not left > 0:
             future.set_exception(queue.Empty())
         else:
             state = core.ledger.batches[batch]
-            core.wait(
+            caller.wait(
                 batch,
                 left,
                 lambda: bool(state.pending),
@@ -155,7 +167,9 @@ def _checked_call(call: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         )
     target, args, kwargs = (*call, (), {})[:3] if len(call) == 1 else (*call, {})[:3]
     if not isinstance(target, str) or not _TARGET.match(target):
-        raise ValueError(f"{target!r} does not name a function: write 'module:function'")
+        raise ValueError(
+            f"{reprlib.repr(target)} does not name a function: write 'module:function'"
+        )
     if not isinstance(args, tuple | list):
         raise TypeError(f"the arguments are a tuple, not {type(args).__name__}")
     if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from farm.errors import ProtocolError
@@ -39,8 +40,9 @@ class ResultDict:
         Raises:
             KeyError: no such call was put, or its result was popped.
         """
-        del caller
         batch = self._batch_of(task)
+        if task in self._popped:
+            raise KeyError(task)
         future: asyncio.Future[bool] = self._core.loop.create_future()
 
         def answer() -> None:
@@ -48,9 +50,7 @@ class ResultDict:
                 future.set_result(self._recorded(task))
 
         seconds = MAX_WAIT if timeout is None else min(float(timeout), MAX_WAIT)
-        waiter = self._core.wait(batch, seconds, lambda: self._recorded(task), answer)
-        if waiter is not None:
-            future.add_done_callback(lambda _: self._core.waiters.forget(waiter))
+        caller.wait(batch, seconds, lambda: self._recorded(task), answer)
         return future
 
     def contains(self, caller: Caller, task: Any) -> bool:
@@ -61,15 +61,37 @@ class ResultDict:
     def getitem(self, caller: Caller, task: Any) -> Any:
         """The result of a call.
 
+        As with `get` and `pop`, the answer is a future while something waits to be journalled.
+
         Raises:
             KeyError: there is none (yet).
             RuntimeError: the call failed; the text says how.
             TypeError: its result is not made of builtins, so that only farm's own client reads it.
         """
         del caller
+        return self._settled(lambda: self._read(task))
+
+    def _settled(self, read: Callable[[], Any]) -> Any:
+        """What ``read`` gives once all that is recorded by now can be read in the journal."""
+        if not self._core.journal.pending:
+            return read()
+        future: asyncio.Future[Any] = self._core.loop.create_future()
+
+        def answer() -> None:
+            if future.done():
+                return  # the connection is gone
+            try:
+                future.set_result(read())
+            except Exception as error:
+                future.set_exception(error)  # the dialect tells the peer, or logs it
+
+        self._core.answer(answer)
+        return future
+
+    def _read(self, task: Any) -> Any:
         if not self._has(task):
             raise KeyError(task)
-        outcome = self._core.journal.outcomes_from(self._batch_of(task), task)[0]
+        outcome = self._core.journal.outcomes_from(self._batch_of(task), task, rows=1)[0]
         if outcome.failure is not None:
             failure = outcome.failure
             name = f"{failure.type_name}: " if failure.type_name else ""
@@ -82,19 +104,29 @@ class ResultDict:
 
     def get(self, caller: Caller, task: Any, default: Any = None) -> Any:
         """As ``results[task]``, but ``default`` where there is no result."""
-        return self.getitem(caller, task) if self._has(task) else default
+        del caller
+        return self._settled(lambda: self._read(task) if self._has(task) else default)
 
     def pop(self, caller: Caller, task: Any, *default: Any) -> Any:
-        """As ``results[task]``, and take it away."""
+        """As ``results[task]``, and take it away, unless it cannot be read here."""
+        del caller
+        return self._settled(lambda: self._take(task, *default))
+
+    def _take(self, task: Any, *default: Any) -> Any:
         if default and not self._has(task):
             return default[0]
         try:
-            return self.getitem(caller, task)
-        finally:
-            if self._has(task):
-                self._popped.add(task)
-                self._core.journal.pop(self._batch_of(task), task)
-                self._core.plan_flush()
+            value = self._read(task)
+        except RuntimeError:
+            self._forget(task)
+            raise
+        self._forget(task)
+        return value
+
+    def _forget(self, task: int) -> None:
+        self._popped.add(task)
+        self._core.journal.pop(self._batch_of(task), task)
+        self._core.plan_flush()
 
     def setitem(self, caller: Caller, task: Any, value: Any) -> None:
         """Record the result of a call; a second one for the same call is dropped.

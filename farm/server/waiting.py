@@ -18,15 +18,23 @@ class Waiter:
 
 
 class Waiters:
-    """All who wait, by batch."""
+    """All who wait, by batch.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: the server's.
+        late: is given the answer of whoever has waited long enough, to be called after a commit.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, late: Callable[[Callable[[], None]], None]
+    ) -> None:
         self._loop = loop
+        self._late = late
         self._by_batch: dict[int, set[Waiter]] = {}
 
     def add(self, waiter: Waiter, seconds: float) -> None:
         """Wait for at most ``seconds``."""
-        waiter.timer = self._loop.call_later(seconds, self._serve, waiter)
+        waiter.timer = self._loop.call_later(seconds, self._give_up, waiter)
         self._by_batch.setdefault(waiter.batch, set()).add(waiter)
 
     def forget(self, waiter: Waiter) -> None:
@@ -41,8 +49,9 @@ class Waiters:
     def wake(self, batch: int) -> None:
         """The batch has changed."""
         for waiter in [w for w in self._by_batch.get(batch, ()) if w.ready()]:
-            self._serve(waiter)
+            self.forget(waiter)
+            waiter.answer()
 
-    def _serve(self, waiter: Waiter) -> None:
+    def _give_up(self, waiter: Waiter) -> None:
         self.forget(waiter)
-        waiter.answer()
+        self._late(waiter.answer)

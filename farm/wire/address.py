@@ -9,7 +9,7 @@ from typing import NamedTuple
 from farm.config import DEFAULT_HOST, DEFAULT_PORT
 from farm.errors import AddressError
 
-_WRITTEN = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]\s]*))(?::(?P<port>\d+))?\Z")
+_WRITTEN = re.compile(r"\A(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]\s]*))(?::(?P<port>\d{1,5}))?\Z")
 
 
 class Address(NamedTuple):

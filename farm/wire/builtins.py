@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from typing import Any
 
 from farm.errors import ProtocolError
 
 PROTOCOL = 4
 """The pickle protocol of replies to plain clients: every supported Python reads it."""
+
+MAX_KEY_PARTS = 64
+MAX_KEY_BITS = 4096
 
 _ALLOWED = frozenset(
     opcode[0]
@@ -44,20 +48,14 @@ _OPCODE_NAMES = {
 _SCALARS = (type(None), bool, int, float, str, bytes)
 
 
-def _check_key(key: Any) -> None:
-    """Refuse a dict key or set item whose hash could cost more than its size."""
-    if isinstance(key, _SCALARS):
-        return
-    if isinstance(key, tuple | frozenset) and all(isinstance(item, _SCALARS) for item in key):
-        return
-    raise pickle.UnpicklingError("a dict's keys and a set's items are plain values or tuples")
-
-
 _PurePythonUnpickler: Any = pickle._Unpickler  # the C one has no dispatch table to narrow
 
 
-class _BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base is Any
+class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base is Any
     """Builds builtins only: every other opcode is missing from its dispatch table."""
+
+    scalars: tuple[type, ...] = _SCALARS
+    """What is hashed in no more time than it has bytes."""
 
     dispatch = {  # noqa: RUF012 - the base class's protocol
         opcode: function
@@ -67,6 +65,19 @@ class _BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the bas
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} is not a builtin value")
+
+    def check_key(self, key: Any) -> None:
+        """Refuse a dict key or set item whose hash could cost more than its size."""
+        # One key may be named again and again in a few bytes each, and hashes are not kept of
+        # tuples and numbers: neither may be long.
+        parts = key if isinstance(key, tuple | frozenset) else (key,)
+        if len(parts) > MAX_KEY_PARTS or not all(isinstance(part, self.scalars) for part in parts):
+            raise pickle.UnpicklingError(
+                "a dict's keys and a set's items are plain values, or tuples of at most "
+                f"{MAX_KEY_PARTS} of them"
+            )
+        if any(isinstance(part, int) and part.bit_length() > MAX_KEY_BITS for part in parts):
+            raise pickle.UnpicklingError(f"a number of more than {MAX_KEY_BITS} bits is no key")
 
     def _put(self, index: int) -> None:
         # Picklers count up from 0, so a larger index is a claim for memory, not a reference.
@@ -81,22 +92,22 @@ class _BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the bas
         self._put(int.from_bytes(self.read(4), "little"))
 
     def load_setitem(self) -> None:
-        _check_key(self.stack[-2])
+        self.check_key(self.stack[-2])
         super().load_setitem()
 
     def load_setitems(self) -> None:
         for key in self.stack[::2]:
-            _check_key(key)
+            self.check_key(key)
         super().load_setitems()
 
     def load_additems(self) -> None:
         for item in self.stack:
-            _check_key(item)
+            self.check_key(item)
         super().load_additems()
 
     def load_frozenset(self) -> None:
         for item in self.stack:
-            _check_key(item)
+            self.check_key(item)
         super().load_frozenset()
 
     dispatch.update(
@@ -117,8 +128,17 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
     Raises:
         ProtocolError: anything else is in it; nothing was executed.
     """
+    return load(BuiltinsUnpickler(io.BytesIO(data)))
+
+
+def load(unpickler: Any) -> Any:
+    """What an unpickler of this kind finds.
+
+    Raises:
+        ProtocolError: it found something else.
+    """
     try:
-        return _BuiltinsUnpickler(io.BytesIO(data)).load()
+        return unpickler.load()
     except KeyError as error:
         name = _OPCODE_NAMES.get(error.args[0], error.args[0])
         raise ProtocolError(f"pickle opcode {name} is not of a builtin value") from error
@@ -129,6 +149,7 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
         ValueError,
         TypeError,
         AttributeError,
+        struct.error,
         OverflowError,
         RecursionError,
         MemoryError,

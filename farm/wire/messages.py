@@ -116,7 +116,7 @@ class Status(Message):
 
     ``total = pending + running + done + failed + cancelled``. ``state`` is ``waiting``,
     ``running``, ``done`` (every task succeeded), ``failed`` (all ended, some failed) or
-    ``cancelled``. ``retried`` counts attempts beyond the first.
+    ``cancelled``. ``retried`` counts attempts beyond the first. ``now`` is when it stood so.
     """
 
     batch: int
@@ -136,6 +136,7 @@ class Status(Message):
     priority: int
     open: bool
     nodes: list[NodeShare]
+    now: float = 0.0
 
     @property
     def over(self) -> bool:
@@ -184,11 +185,17 @@ class GetOutcomes(Message):
 
 
 class GetResults(Message):
-    """Outcomes in index order from ``start`` on; waits for the first one as `GetOutcomes` does."""
+    """Outcomes in index order from ``start`` on; waits for the first one as `GetOutcomes` does.
+
+    With ``gaps``, those that are recorded by now: nothing is waited for, what is missing is left
+    out, and ``ended`` says that there are no more. ``failed`` leaves out what is done.
+    """
 
     batch: int
     start: int
     wait: float = 0.0
+    gaps: bool = False
+    failed: bool = False
 
 
 class Failure(Message):
@@ -274,12 +281,17 @@ class Held(Message):
 
 
 class Join(Message):
-    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`."""
+    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`.
+
+    ``token`` is the node's own for as long as it lives: ids begin anew with each server, so that
+    the one a node brings along may be another's by now.
+    """
 
     name: str
     slots: int
     node: int
     held: list[Held]
+    token: str
 
 
 class Joined(Message):

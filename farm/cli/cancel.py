@@ -1,0 +1,27 @@
+"""``farm cancel``: give up what is not done of a batch."""
+
+from __future__ import annotations
+
+import typer
+
+from farm.cli import logs
+from farm.cli.command import output_of
+from farm.cli.options import AuthkeyFile, BatchRef, Host
+from farm.cli.output import Result
+from farm.cli.settings import open_session
+from farm.cli.statuses import document_of
+from farm.cli.text import count, plain
+
+
+def command(
+    ctx: typer.Context, batch: BatchRef, host: Host = None, authkey_file: AuthkeyFile = None
+) -> None:
+    """Give up what is not done of a batch: running tasks are killed, results remain."""
+    logs.set_up(0)
+    with open_session(host, authkey_file) as session:
+        status = session.batch(batch).cancel()
+    text = (
+        f"Batch {status.batch} ({plain(status.name)}) is {status.state}: {status.done:,} of "
+        f"{count(status.total, 'task')} done."
+    )
+    output_of(ctx).result(Result(document_of(status), lambda: text))

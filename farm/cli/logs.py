@@ -1,0 +1,21 @@
+"""Logging of the commands: plain lines on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def set_up(verbose: int, least: int = logging.WARNING) -> None:
+    """Log to stderr.
+
+    Args:
+        verbose: how often ``--verbose`` was given: once for what happens, twice for every detail.
+        least: the level without it.
+    """
+    level = (least, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logger = logging.getLogger("farm")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)

@@ -1,0 +1,69 @@
+"""``farm worker``: a node, and the signals that stop it."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farm import config, worker
+from farm.cli import logs
+from farm.cli.command import output_of
+from farm.cli.options import AuthkeyFile, ConfigFile, Host, Processes, Verbose, flag
+from farm.cli.output import Output, Result
+from farm.cli.settings import CommandSettings
+from farm.cli.text import count
+from farm.cpus import usable_cpus
+from farm.engines.processes import ProcessEngine
+from farm.wire.address import parse
+
+
+def command(
+    ctx: typer.Context,
+    host: Host = None,
+    processes: Processes = None,
+    name: Annotated[str | None, flag(config.NAME, "NAME")] = None,
+    authkey_file: AuthkeyFile = None,
+    grace: Annotated[str | None, flag(config.GRACE, "SECONDS")] = None,
+    config_file: ConfigFile = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Work for a server as a node.
+
+    Ctrl-C lets running tasks end, a second one stops at once. The node goes on while the server
+    is away, and delivers when it is back.
+    """
+    logs.set_up(verbose)
+    flags = {
+        "host": host,
+        "processes": processes,
+        "name": name,
+        "authkey_file": authkey_file,
+        "grace": grace,
+    }
+    settings = CommandSettings(config.WORKER, flags, config_file)
+    values = settings.values
+    address, key = parse(values[config.HOST]), settings.find_key()
+    slots = values[config.PROCESSES] or usable_cpus()
+    with tempfile.TemporaryDirectory(prefix="farm-node-", ignore_cleanup_errors=True) as directory:
+        node = worker.Worker(
+            ProcessEngine(slots),
+            address,
+            key,
+            name=values[config.NAME] or worker.default_name(),
+            directory=Path(directory),
+            grace=values[config.GRACE],
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: node.stop(number))
+        output = output_of(ctx)
+        node.run(lambda joined: _tell(output, joined, slots))
+
+
+def _tell(output: Output, node: worker.Worker, slots: int) -> None:
+    document = {"node": node.id, "name": node.name, "slots": slots, "server": str(node.address)}
+    text = f"Node {node.id} ({node.name}) works for {node.address} with {count(slots, 'slot')}."
+    output.result(Result(document, lambda: text, node.name))
