@@ -203,6 +203,8 @@ class Worker:
     def _feed(self) -> None:
         for chunk, behind in self._node.chunks(self._engine.idle, self._engine.ahead):
             self._engine.submit(chunk, ahead=behind)
+        if self._engine.idle:
+            self._engine.take_back()
 
     def _speak(self) -> None:
         """Say what the server is to know, if it can be told."""

@@ -185,6 +185,12 @@ class Engine(Protocol):
             EngineError: slots die again and again before they run anything.
         """
 
+    def take_back(self) -> None:
+        """Have the chunks that wait behind another given back, because a slot is idle.
+
+        Their `Ended`s, with all of them lost, follow from `poll`, unless they begin first.
+        """
+
     def cancel(self, batch: int) -> None:
         """Kill what runs of a batch and drop what waits; the `Ended`s follow from `poll`."""
 

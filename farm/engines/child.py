@@ -43,10 +43,10 @@ def main(link: socket.socket, progress: Any, number: int, environment: dict[str,
     threading.Thread(target=porter.serve, name="farm-porter", daemon=True).start()
     try:
         while (job := porter.jobs.get()) is not None:
-            if not job.dropped:
+            if job.claim():
                 _run(job, shown, report)
-            report.finish(job.run.chunk)
-            porter.over()
+                report.finish(job.run.chunk)
+                porter.over()
     except OSError:
         kill_own_group()
 

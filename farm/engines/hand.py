@@ -14,13 +14,14 @@ class Hand:
         timeout: seconds each attempt may take, None for no limit.
     """
 
-    __slots__ = ("cancelled", "chunk", "position", "timeout")
+    __slots__ = ("asked_back", "cancelled", "chunk", "position", "timeout")
 
     def __init__(self, chunk: Chunk, timeout: float | None) -> None:
         self.chunk = chunk
         self.timeout = timeout
         self.position = chunk.start
         self.cancelled = False
+        self.asked_back = False
 
     def owes(self, index: int) -> bool:
         """Whether the task has not been reported."""

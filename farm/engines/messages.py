@@ -71,7 +71,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag="failure"):
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag="finished"):
-    """From the slot: the oldest chunk it had is over."""
+    """From the slot: the oldest chunk it had is over, or one it was told to drop will not begin."""
 
     chunk: int
 

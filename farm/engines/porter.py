@@ -9,7 +9,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farm.engines.invoke import Invocation, Items
 from farm.engines.isolation import kill_own_group
@@ -37,12 +37,20 @@ _Selector: type[selectors.BaseSelector] = getattr(
 
 @dataclass(slots=True)
 class Job:
-    """A chunk with all that it needs; once ``dropped`` it does not begin."""
+    """A chunk with all that it needs."""
 
     run: Run
     program: Invocation
     items: Items | None
-    dropped: bool = False
+    _unclaimed: list[None] = field(default_factory=lambda: [None])
+
+    def claim(self) -> bool:
+        """Take the job, to run it or to drop it; True for whoever comes first."""
+        try:
+            self._unclaimed.pop()  # atomic, so that the two threads need no lock
+        except IndexError:
+            return False
+        return True
 
 
 class Porter:
@@ -108,6 +116,8 @@ class Porter:
                 del self._programs[message.batch]
             case Drop():
                 for job in [job for job in self._open if job.run.chunk == message.chunk]:
-                    job.dropped = True
+                    if job.claim():
+                        self._open.remove(job)
+                        self._report.drop(message.chunk)
             case Leave():
                 self.jobs.put(None)

@@ -199,9 +199,19 @@ class ProcessEngine:
             self._watch_writing(slot)
         for number, work in list(self._behind.items()):
             if work.chunk.batch == batch:
-                del self._behind[number]
-                whole = (work.chunk.start, work.chunk.stop)
-                self._events.append(Ended(work.chunk.id, batch, [whole]))
+                self._drop_behind(number)
+
+    def take_back(self) -> None:
+        """Have the chunks that wait behind another given back."""
+        for slot in self._slots.values():
+            slot.take_back()
+            self._watch_writing(slot)
+            if slot.hands and slot.number in self._behind:
+                self._drop_behind(slot.number)
+
+    def _drop_behind(self, number: int) -> None:
+        chunk = self._behind.pop(number).chunk
+        self._events.append(Ended(chunk.id, chunk.batch, [(chunk.start, chunk.stop)]))
 
     def stop(self, grace: float = 2.0) -> None:
         """End all slots and what they started: TERM, wait, KILL. Idempotent.

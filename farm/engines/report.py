@@ -117,6 +117,12 @@ class Report:
                 self._outbox.append(frame(encode(Finished(chunk))))
             self._send()
 
+    def drop(self, chunk: int) -> None:
+        """Send that a chunk will not begin; called by the second thread."""
+        with self._packing:
+            self._outbox.append(frame(encode(Finished(chunk))))
+        self.flush()
+
     def _pack(self) -> None:
         count = len(self.seconds)
         if not count:

@@ -118,7 +118,7 @@ class Slot:
         for data in self.pipe.receive():
             message = decode_from_slot(data)
             if isinstance(message, Finished):
-                events.append(self.hands.popleft().end())
+                events.append(self._over(message.chunk).end())
                 waits = self.hands and self.hands[0].cancelled
                 self._drop_by = now + _DROP_SECONDS if waits else None
             else:
@@ -126,6 +126,19 @@ class Slot:
         if self.pipe.closed and self._broken_by is None:
             self._broken_by = now + _BROKEN_SECONDS
         return events
+
+    def _over(self, chunk: int) -> Hand:
+        """The chunk that has ended: the oldest one, or one that was dropped before it began."""
+        hand = next(hand for hand in self.hands if hand.chunk.id == chunk)
+        self.hands.remove(hand)
+        return hand
+
+    def take_back(self) -> None:
+        """Ask for the chunks that wait behind the one it runs."""
+        for hand in list(self.hands)[1:]:
+            if not hand.asked_back:
+                hand.asked_back = True
+                self._send(Drop(hand.chunk.id))
 
     def cancel(self, batch: int, now: float) -> None:
         """End what it has of a batch: what runs by a kill, what waits by not beginning it."""
