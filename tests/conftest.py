@@ -1,0 +1,108 @@
+"""Servers, nodes and sessions for all tests, and a look at what a test leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from farm_harness import (
+    KEY,
+    Child,
+    NodeThread,
+    ServerThread,
+    children_of,
+    eventually,
+    helpers_of_multiprocessing,
+    marked,
+)
+
+from farm.client.session import Session
+
+LEAVE_SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """Fail a test that leaves a process or a thread behind."""
+    processes, threads = children_of(os.getpid()), set(threading.enumerate())
+    yield
+
+    def left() -> set[int]:
+        return children_of(os.getpid()) - processes - helpers_of_multiprocessing()
+
+    def running() -> list[threading.Thread]:
+        return [t for t in threading.enumerate() if t not in threads and not t.daemon]
+
+    try:
+        eventually(lambda: not left(), "all processes end", LEAVE_SECONDS)
+        eventually(lambda: not running(), "all threads end", LEAVE_SECONDS)
+    except AssertionError:
+        stayed, still = left(), running()
+        for pid in stayed:
+            os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"the test leaves behind processes {stayed}, threads {still}")
+
+
+@pytest.fixture
+def authkey() -> bytes:
+    """The key of `server`."""
+    return KEY
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The directory of the journal of `server`."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def server(data: Path) -> Iterator[ServerThread]:
+    """A server in a thread."""
+    running = ServerThread(data)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def node(server: ServerThread) -> Iterator[Callable[..., NodeThread]]:
+    """Starts nodes in threads: ``node(name, slots)``."""
+    started: list[NodeThread] = []
+
+    def start(name: str = "node7", slots: int = 2, grace: float = 5.0) -> NodeThread:
+        started.append(NodeThread(server.address, name, slots, grace))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.worker.stop()
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
+def session(server: ServerThread) -> Iterator[Session]:
+    """A session with `server`."""
+    with server.session() as opened:
+        yield opened
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
+    """Starts servers and nodes as processes, see `Child`; none of theirs may stay."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv("FARM_TEST_MARK", mark)
+    started: list[Child] = []
+
+    def start(role: str, *arguments: object) -> Child:
+        started.append(Child(role, *arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+    eventually(lambda: not marked(mark), "the processes of killed nodes end", LEAVE_SECONDS)

@@ -1,0 +1,91 @@
+"""Ranges of outcomes made into tasks again."""
+
+from __future__ import annotations
+
+import array
+import pickle
+
+import pytest
+
+from farm.client.outcome import Outcome, RemoteTraceback, expand, values_of
+from farm.errors import TaskError
+from farm.wire import messages
+
+
+def recorded(start, stop, values, offset=0, **more):
+    seconds = array.array("f", [0.5 * i for i in range(len(values))]).tobytes()
+    return messages.Outcome(start, stop, "n1", 9.0, offset, pickle.dumps(values), seconds, **more)
+
+
+def failed(exception=None, text="Traceback ...", **more):
+    failure = messages.Failure("error", "ValueError", "no", text, exception)
+    return messages.Outcome(7, 8, "n1", 0.25, 0, b"", b"", failure, **more)
+
+
+def test_a_range_becomes_its_tasks():
+    found = list(expand(recorded(3, 6, ["a", "b", "c"], retried=[(4, 2)])))
+    assert found == [
+        Outcome(3, "done", "a", None, 0.0, "n1", 1),
+        Outcome(4, "done", "b", None, 0.5, "n1", 2),
+        Outcome(5, "done", "c", None, 1.0, "n1", 1),
+    ]
+    assert all(outcome.ok for outcome in found)
+
+
+def test_part_of_a_payload_stands_at_its_offset():
+    part = recorded(3, 5, ["a", "b", "c", "d"], offset=1)
+    assert [(o.index, o.value, o.seconds) for o in expand(part)] == [(3, "b", 0.5), (4, "c", 1.0)]
+    assert values_of(part) == ["b", "c"]
+
+
+def test_the_first_ones_may_be_left_out():
+    part = recorded(3, 6, ["x", "a", "b", "c"], offset=1)
+    assert [(o.index, o.value) for o in expand(part, first=5)] == [(5, "c")]
+    assert [o.index for o in expand(part, first=2)] == [3, 4, 5]
+
+
+def test_the_head_of_a_payload_is_cut():
+    assert values_of(recorded(3, 5, ["a", "b", "c"])) == ["a", "b"]
+    assert values_of(recorded(3, 6, ["a", "b", "c"])) == ["a", "b", "c"]
+
+
+def test_a_failure_is_one_task():
+    (outcome,) = expand(failed(retried=[(7, 3)]))
+    assert (outcome.index, outcome.status, outcome.attempts) == (7, "error", 3)
+    assert (outcome.ok, outcome.value, outcome.seconds) == (False, None, 0.25)
+    assert isinstance(outcome.error.__cause__, RemoteTraceback)
+    assert "Traceback ..." in str(outcome.error.__cause__)
+
+
+def test_a_failure_is_raised_where_values_are_read():
+    with pytest.raises(TaskError, match="task 7 failed"):
+        values_of(failed())
+
+
+def test_an_exception_that_travelled_is_the_cause():
+    (outcome,) = expand(failed(pickle.dumps(KeyError("k"))))
+    assert isinstance(outcome.error.__cause__, KeyError)
+    assert isinstance(outcome.error.__cause__.__cause__, RemoteTraceback)
+
+
+@pytest.mark.parametrize("exception", [b"garbage", pickle.dumps("no exception"), b""])
+def test_an_exception_that_cannot_be_made_here_leaves_its_text(exception):
+    (outcome,) = expand(failed(exception))
+    assert isinstance(outcome.error.__cause__, RemoteTraceback)
+
+
+def test_without_a_traceback_there_is_no_cause():
+    (outcome,) = expand(failed(text=""))
+    assert outcome.error.__cause__ is None
+
+
+def test_results_and_exceptions_are_unpickled_by_what_is_given():
+    seen = []
+
+    def loads(data):
+        seen.append(data)
+        return pickle.loads(data)
+
+    list(expand(recorded(0, 1, ["a"]), loads))
+    list(expand(failed(pickle.dumps(KeyError("k"))), loads))
+    assert len(seen) == 2

@@ -1,0 +1,78 @@
+"""Shipped files on a node."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm import codestore
+from farm.batch.shipped import digest
+from farm.codestore import CodeStore
+from farm.errors import ProtocolError
+
+FILES = {"a.py": b"x = 1", "package/b.py": b"y = 2"}
+DIGEST = digest(FILES)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CodeStore(tmp_path / "code")
+
+
+def test_files_are_where_they_were(store):
+    assert not store.has(DIGEST)
+    store.put(DIGEST, FILES)
+    store.put(DIGEST, FILES)
+    assert store.has(DIGEST)
+    found = {name: (store.path(DIGEST) / name).read_bytes() for name in FILES}
+    assert found == FILES
+    assert [entry.name for entry in store.path(DIGEST).parent.iterdir()] == [DIGEST]
+
+
+def test_two_digests_do_not_meet_and_one_is_dropped_alone(store):
+    other = {"a.py": b"x = 2"}
+    store.put(DIGEST, FILES)
+    store.put(digest(other), other)
+    store.drop(DIGEST)
+    assert not store.has(DIGEST)
+    assert (store.path(digest(other)) / "a.py").read_bytes() == b"x = 2"
+
+
+def test_nothing_stays_when_it_is_removed(store, tmp_path):
+    store.put(DIGEST, FILES)
+    store.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../a.py", "/a.py", "b/../../a.py", "c:a.py", "a\\b.py", ""])
+def test_a_file_cannot_lie_elsewhere(store, tmp_path, name):
+    files = {name: b"x"}
+    with pytest.raises(ProtocolError, match="cannot be called"):
+        store.put(digest(files), files)
+    assert not store.has(digest(files))
+    assert not (tmp_path / "a.py").exists()
+
+
+def test_other_files_than_those_of_the_digest_are_refused(store):
+    with pytest.raises(ProtocolError, match="not those of"):
+        store.put(DIGEST, {"a.py": b"evil"})
+    assert not store.has(DIGEST)
+
+
+def test_too_many_bytes_are_refused(store, monkeypatch):
+    monkeypatch.setattr(codestore, "MAX_BYTES", 9)
+    with pytest.raises(ProtocolError, match="more than 9 bytes"):
+        store.put(DIGEST, FILES)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_what_is_no_digest_is_no_path(store, name):
+    with pytest.raises(ProtocolError, match="is not a digest"):
+        store.path(name)
+
+
+def test_a_broken_attempt_does_not_hinder_the_next(store):
+    left = store.path(DIGEST).with_name(f"{DIGEST}.part")
+    left.mkdir(parents=True)
+    (left / "half.py").touch()
+    store.put(DIGEST, FILES)
+    assert not (store.path(DIGEST) / "half.py").exists()

@@ -1,0 +1,277 @@
+"""What a node decides: chunks, what it wants, what it reports and presents."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+from farm import node as module
+from farm.engines import base
+from farm.node import CHUNK_SECONDS, MAX_IDLE_BATCHES, Node
+from farm.wire.messages import Block, Failed, Held, Lease, Part
+
+SECONDS = b"\0\0\0\0"
+
+
+def indices(ranges) -> set[int]:
+    return {index for start, stop in ranges for index in range(start, stop)}
+
+
+def ready_node(slots: int = 2, count: int = 100, mean: float = 0.0, batch: int = 1) -> Node:
+    node = Node(slots)
+    give(node, batch, count, mean)
+    return node
+
+
+def give(node: Node, batch: int, count: int, mean: float = 0.0, *, by_value: bool = False) -> None:
+    node.lease(Lease(batch, [(0, count)], mean))
+    node.program_ready(batch, by_value=by_value)
+
+
+def sizes(node: Node, idle: int = 2, ahead: int = 0) -> list[int]:
+    return [chunk.stop - chunk.start for chunk, _ in node.chunks(idle, ahead)]
+
+
+def part(batch: int, start: int, stop: int, payload: bytes = b"p") -> base.Part:
+    return base.Part(1, batch, start, stop, payload, SECONDS * (stop - start))
+
+
+def test_the_examples_of_its_documentation():
+    assert doctest.testmod(module).failed == 0
+
+
+# -- chunks -----------------------------------------------------------------------------------
+
+
+def test_a_task_of_unknown_length_comes_alone():
+    assert sizes(ready_node()) == [1, 1]
+
+
+def test_a_chunk_is_so_many_seconds_of_work():
+    assert sizes(ready_node(count=10_000, mean=0.001), idle=1) == [int(CHUNK_SECONDS / 0.001)]
+
+
+def test_a_long_task_comes_alone():
+    assert sizes(ready_node(mean=5.0)) == [1, 1]
+
+
+def test_chunks_shrink_as_the_lease_runs_out():
+    found = sizes(ready_node(count=40, mean=1e-6), idle=100)
+    assert found[0] == 10
+    assert found == sorted(found, reverse=True)
+    assert sum(found) == 40
+
+
+def test_only_short_chunks_go_behind_a_running_one():
+    assert sizes(ready_node(mean=0.001), idle=0, ahead=2) != []
+    assert sizes(ready_node(mean=1.0), idle=0, ahead=2) == []
+
+
+def test_nothing_runs_before_its_program_is_known():
+    node = Node(2)
+    node.lease(Lease(1, [(0, 5)]))
+    assert node.chunks(2, 0) == []
+    assert node.needs_program() == [1]
+    node.program_ready(1, by_value=False)
+    assert node.needs_program() == []
+    assert sizes(node) == [1, 1]
+
+
+def test_a_chunk_is_of_consecutive_indices():
+    node = Node(1)
+    node.lease(Lease(1, [(0, 3), (10, 13)], 1e-6))
+    node.program_ready(1, by_value=False)
+    found = [(chunk.start, chunk.stop) for chunk, _ in node.chunks(10, 0)]
+    assert all(stop <= 3 or start >= 10 for start, stop in found)
+    assert indices(found) == {0, 1, 2, 10, 11, 12}
+
+
+# -- blocks -----------------------------------------------------------------------------------
+
+
+def test_a_block_is_asked_for_once_and_again_after_a_break():
+    node = Node(2)
+    give(node, 1, 5, by_value=True)
+    assert node.missing_blocks() == [(1, 0)]
+    assert node.missing_blocks() == []
+    node.disconnected()
+    assert node.missing_blocks() == [(1, 0)]
+
+
+def test_a_chunk_ends_with_its_block_and_carries_it():
+    node = Node(1)
+    give(node, 1, 5, 1e-6, by_value=True)
+    node.block(1, Block(0, 2, b"first"))
+    node.block(1, Block(2, 5, b"second"))
+    chunks = [chunk for chunk, _ in node.chunks(9, 0)]
+    assert all(c.block.start <= c.start and c.stop <= c.block.stop for c in chunks)
+    assert {chunk.block.payload for chunk in chunks} == {b"first", b"second"}
+
+
+def test_what_lacks_its_block_waits():
+    node = Node(2)
+    give(node, 1, 5, by_value=True)
+    node.block(1, Block(2, 5, b"second"))
+    assert node.chunks(2, 0) == []
+
+
+def test_the_blocks_that_are_kept_have_a_bound():
+    node = Node(2)
+    give(node, 1, 1000, by_value=True)
+    for start in range(module.MAX_BLOCKS + 10):
+        node.block(1, Block(start, start + 1, b""))
+    assert len(node._work[1].blocks) == module.MAX_BLOCKS
+    node.block(2, Block(0, 1, b"of a batch that it does not know"))
+
+
+# -- wanting ----------------------------------------------------------------------------------
+
+
+def test_idle_slots_are_asked_for_once():
+    node = Node(4)
+    assert node.want(3) == 3
+    assert node.want(3) == 0
+    assert node.want(4) == 4
+    node.disconnected()
+    assert node.want(3) == 3
+
+
+def test_a_node_with_work_in_stock_wants_nothing():
+    node = ready_node(mean=1.0)
+    node.chunks(2, 0)
+    assert node.want(0) == 0
+
+
+def test_the_next_lease_of_short_tasks_is_wanted_before_this_one_ends():
+    node = ready_node(count=4, mean=0.001)
+    node.chunks(2, 0)
+    assert node.want(0) == 2
+
+
+def test_no_more_is_wanted_while_a_program_or_a_block_is_on_its_way():
+    node = Node(2)
+    node.lease(Lease(1, [(0, 2)]))
+    assert node.want(2) == 0
+    node.program_ready(1, by_value=True)
+    node.missing_blocks()
+    assert node.want(2) == 0
+
+
+def test_a_draining_node_wants_nothing_and_gives_back_what_has_not_begun():
+    node = ready_node(count=5)
+    node.chunks(2, 0)
+    node.drain()
+    assert node.want(2) == 0
+    assert node.report().returned == [Held(1, [(2, 5)])]
+    node.lease(Lease(1, [(7, 9)]))
+    assert node.report().returned == [Held(1, [(7, 9)])]
+
+
+def test_no_more_is_wanted_while_too_much_is_not_acknowledged(monkeypatch):
+    monkeypatch.setattr(module, "MAX_UNACKNOWLEDGED", 10)
+    node = ready_node(count=2)
+    node.chunks(2, 0)
+    node.events([part(1, 0, 1, b"x" * 11)])
+    node.sent(1, node.report())
+    assert node.want(2) == 0
+    node.acknowledged(1)
+    assert node.want(2) == 2
+
+
+# -- reports ----------------------------------------------------------------------------------
+
+
+def test_a_report_has_a_bound(monkeypatch):
+    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100)
+    node = ready_node(count=20)
+    node.chunks(20, 0)
+    node.events([part(1, i, i + 1, b"x" * 40) for i in range(5)])
+    node.events([
+        base.Failed(1, 1, i, "error", "E", "", "", b"x" * 60, 0.1) for i in range(5, 8)
+    ])  # fmt: skip
+    reports = []
+    while (report := node.report()) is not None:
+        reports.append((len(report.parts), len(report.failed)))
+    assert reports == [(2, 1), (2, 1), (1, 1)]
+
+
+def test_one_result_that_is_larger_than_a_report_is_a_report(monkeypatch):
+    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 10)
+    node = ready_node()
+    node.chunks(2, 0)
+    node.events([part(1, 0, 1, b"x" * 50), part(1, 1, 2, b"x" * 50)])
+    assert len(node.report().parts) == 1
+
+
+def test_what_was_not_acknowledged_is_reported_again_in_its_order():
+    node = ready_node()
+    node.chunks(4, 0)
+    for index in range(3):
+        node.events([part(1, index, index + 1)])
+        if index < 2:
+            node.sent(index + 1, node.report())
+    node.acknowledged(1)
+    node.disconnected()
+    assert [p.start for p in node.report().parts] == [1, 2]
+    node.acknowledged(2)
+
+
+def test_what_is_not_reported_yet_is_presented():
+    """Else the server gives it to another node, and drops the failure of this one."""
+    node = ready_node(count=4)
+    node.chunks(4, 0)
+    node.events([part(1, 0, 1)])
+    node.events([base.Failed(1, 1, 1, "error", "E", "", "", None, 0.1)])
+    node.sent(1, node.report())
+    node.events([part(1, 2, 3)])
+    node.disconnected()
+    assert node.held() == [Held(1, [(0, 4)])]
+
+
+def test_what_the_server_does_not_want_is_forgotten_unless_it_runs():
+    node = ready_node(count=5)
+    node.chunks(2, 0)
+    node.drop([Held(1, [(0, 4)]), Held(9, [(0, 1)])])
+    assert node.held() == [Held(1, [(0, 2), (4, 5)])]
+
+
+def test_a_dropped_batch_is_not_reported():
+    node = ready_node()
+    node.chunks(2, 0)
+    node.events([part(1, 0, 1)])
+    node.dropped(1)
+    node.events([part(1, 1, 2)])
+    assert node.report() is None
+    assert node.held() == []
+
+
+def test_few_batches_without_work_are_kept():
+    node = Node(2)
+    for batch in range(1, MAX_IDLE_BATCHES + 4):
+        give(node, batch, 1)
+        node.chunks(1, 0)
+        node.events([part(batch, 0, 1), base.Ended(batch, batch, [])])
+    give(node, 1000, 1)
+    assert node.forget_idle() == [1, 2, 3]
+    assert node.needs_program() == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-12])
+def test_tasks_that_take_no_time_are_no_division_by_zero(seconds):
+    node = ready_node(count=1000)
+    node.chunks(1, 0)
+    node.learn(1, 1, seconds)
+    assert sizes(node, idle=1) == [250]
+
+
+def test_parts_keep_what_the_engine_said():
+    node = ready_node()
+    node.chunks(2, 0)
+    node.events([base.Failed(1, 1, 1, "crash", "T", "m", "tb", b"e", 0.5), part(1, 0, 1, b"r")])
+    report = node.report()
+    assert report.parts == [Part(1, 0, 1, b"r", SECONDS)]
+    (failed,) = report.failed
+    assert isinstance(failed, Failed)
+    assert (failed.index, failed.seconds, failed.failure.kind) == (1, 0.5, "crash")
+    assert (failed.failure.traceback, failed.failure.exception) == ("tb", b"e")

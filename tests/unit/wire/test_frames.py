@@ -1,0 +1,100 @@
+"""Frames cut from a stream of bytes."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from multiprocessing.connection import Connection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.errors import ProtocolError
+from farm.wire.frames import FrameReader, header
+
+
+def stream_of(frames: list[bytes]) -> bytes:
+    return b"".join(header(len(frame)) + frame for frame in frames)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8), st.data())
+def test_any_split_of_a_stream_gives_the_same_frames(frames, data):
+    stream = stream_of(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
+    reader, found = FrameReader(60), []
+    for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        reader.feed(stream[start:stop])
+        found.extend(reader.frames())
+    assert found == frames
+    assert reader.buffered == 0
+
+
+def test_byte_by_byte():
+    reader, found = FrameReader(), []
+    for byte in stream_of([b"one", b"", b"three"]):
+        reader.feed(bytes([byte]))
+        found.extend(reader.frames())
+    assert found == [b"one", b"", b"three"]
+
+
+def test_a_length_of_64_bits_is_read():
+    reader = FrameReader()
+    reader.feed(struct.pack("!iQ", -1, 3) + b"abc" + header(1) + b"d")
+    assert list(reader.frames()) == [b"abc", b"d"]
+
+
+def test_a_length_of_64_bits_may_come_in_pieces():
+    reader = FrameReader()
+    for byte in struct.pack("!iQ", -1, 3) + b"ab":
+        reader.feed(bytes([byte]))
+        assert list(reader.frames()) == []
+    reader.feed(b"c")
+    assert list(reader.frames()) == [b"abc"]
+
+
+def test_the_header_of_a_long_frame_is_of_64_bits():
+    assert header(2**31 - 1) == struct.pack("!i", 2**31 - 1)
+    assert header(2**31) == struct.pack("!iQ", -1, 2**31)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [struct.pack("!i", 11), struct.pack("!i", -2), struct.pack("!i", -(2**31)),
+     struct.pack("!iQ", -1, 11), struct.pack("!iQ", -1, 2**64 - 1)],
+)  # fmt: skip
+def test_a_claim_above_the_limit_is_refused_before_its_bytes_come(claim):
+    reader = FrameReader(10)
+    reader.feed(claim)
+    with pytest.raises(ProtocolError, match="the limit is 10"):
+        next(reader.frames())
+
+
+def test_a_frame_at_the_limit_is_taken():
+    reader = FrameReader(10)
+    reader.feed(stream_of([b"x" * 10]))
+    assert list(reader.frames()) == [b"x" * 10]
+
+
+def test_the_limit_may_rise_between_two_frames_that_came_together():
+    reader = FrameReader(3)
+    reader.feed(stream_of([b"abc", b"longer"]))
+    frames = reader.frames()
+    assert next(frames) == b"abc"
+    reader.limit = 6
+    assert next(frames) == b"longer"
+
+
+@given(st.lists(st.binary(max_size=100), min_size=1, max_size=5))
+def test_the_standard_library_reads_and_writes_the_same_frames(frames):
+    ours, theirs = socket.socketpair()
+    with ours, Connection(theirs.detach()) as connection:
+        ours.sendall(stream_of(frames))
+        assert [connection.recv_bytes() for _ in frames] == frames
+        for frame in frames:
+            connection.send_bytes(frame)
+        reader, found = FrameReader(), []
+        while len(found) < len(frames):
+            reader.feed(ours.recv(4096))
+            found.extend(reader.frames())
+        assert found == frames
