@@ -45,15 +45,21 @@ class Setting(Generic[T]):
         return "--" + self.name.replace("_", "-")
 
 
+def _whole(value: Any) -> int:
+    if isinstance(value, bool | float):
+        raise ValueError("it is a whole number")  # noqa: TRY004 - read by `Setting.read`
+    return int(value)
+
+
 def _port(value: Any) -> int:
-    number = int(value)
+    number = _whole(value)
     if not 0 <= number <= 65535:
         raise ValueError("a port is a number from 0 to 65535")
     return number
 
 
 def _count(value: Any) -> int:
-    number = int(value)
+    number = _whole(value)
     if number < 1:
         raise ValueError("it is a number of at least 1")
     return number

@@ -275,12 +275,11 @@ class Worker:
         log.error("the server refused %s: %s", type(asked).__name__, refusal.text)
         if isinstance(asked, Join):
             raise RequestError(refusal.code, f"the server refused this node: {refusal.text}")
-        if isinstance(asked, Report):
-            if refusal.code in ("unknown-node", "journal", "internal"):
-                # It may be taken after joining once more; until then it is kept.
-                self._disconnected(ProtocolError(refusal.text))
-            else:
-                self._node.acknowledged(number)
+        if refusal.code in ("unknown-node", "journal", "internal"):
+            # It may be served after joining once more; until then everything is kept.
+            self._disconnected(ProtocolError(refusal.text))
+        elif isinstance(asked, Report):
+            self._node.acknowledged(number)
         elif isinstance(asked, GetSpec | GetBlock):
             self._node.dropped(asked.batch)
 
@@ -294,7 +293,11 @@ class Worker:
             self._add_program(found)
 
     def _found_code(self, digest: str, files: dict[str, bytes]) -> None:
-        self._code.put(digest, files)
+        try:
+            self._code.put(digest, files)
+        except (OSError, ProtocolError) as error:
+            # Without the code this node can do nothing for the batch; others may.
+            raise FarmError(f"the code of a batch cannot be unpacked here: {error}") from error
         for batch, found in list(self._specs.items()):
             if found.digest == digest:
                 del self._specs[batch]

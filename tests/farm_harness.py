@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -152,14 +153,21 @@ class Child:
             self.process.stdout.close()
 
 
-def children_of(pid: int) -> set[int]:
-    """The processes that descend from ``pid``, by what the kernel says."""
+def _direct_children(pid: int | str) -> set[int]:
+    """The children of a process, as the kernel lists them by thread (proc(5))."""
     found: set[int] = set()
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found |= {int(child) for child in (task / "children").read_text().split()}
+            with contextlib.suppress(OSError):  # the thread has ended: another one has its children
+                found |= {int(child) for child in (task / "children").read_text().split()}
     except OSError:
-        return found  # it has ended meanwhile
+        return found  # the process has ended meanwhile
+    return found
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that descend from ``pid``."""
+    found = _direct_children(pid)
     for child in set(found):
         found |= children_of(child)
     return found
@@ -168,14 +176,11 @@ def children_of(pid: int) -> set[int]:
 def helpers_of_multiprocessing() -> set[int]:
     """The fork server and the resource tracker, which the standard library keeps for good."""
     found = set()
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                command = Path(f"/proc/{child}/cmdline").read_bytes()
-            except OSError:
-                continue  # it has ended meanwhile
+    for child in _direct_children("self"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
             if b"forkserver" in command or b"resource_tracker" in command:
-                found.add(int(child))
+                found.add(child)
     return found
 
 

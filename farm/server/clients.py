@@ -56,6 +56,7 @@ class Clients:
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
         core = self._core
+        core.check_room()
         known = core.tokens.get(request.token)
         if known is None:
             _check_submission(request)
@@ -71,6 +72,7 @@ class Clients:
     def append(self, peer: Peer, number: int, request: Append) -> None:
         """More blocks for an open batch."""
         core = self._core
+        core.check_room()
         state = core.ledger.batches.get(request.batch)
         if state is None:
             raise RequestError("unknown-batch", f"there is no batch {request.batch}")

@@ -74,7 +74,8 @@ class Connection(asyncio.Protocol):
         self._make_dialect = dialect
         self._dialect: Dialect | None = None
         self._plain = True
-        self._held = False
+        self._held = False  # by the dialect, which answers one request at a time
+        self._full = False  # of answers that the peer has not read
         self._written = 0
         self._reader = FrameReader(handshake.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
@@ -108,10 +109,7 @@ class Connection(asyncio.Protocol):
         if self._plain:
             self._acknowledge()
         self._reader.feed(data)
-        if not self._held:
-            self.resume()
-        elif self._reader.buffered > PLAIN_FRAME and self._transport is not None:
-            self._transport.pause_reading()
+        self.resume()
 
     def eof_received(self) -> bool:
         """The peer has closed; so does the server."""
@@ -119,6 +117,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read: stop reading its requests, and give it a while."""
+        self._full = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             self._watch(self._taken)
@@ -145,8 +144,13 @@ class Connection(asyncio.Protocol):
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
-        if self._transport is not None and not self.closing and not self._held:
+        self._full = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self.closing:
             self._transport.resume_reading()
+            self.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, it is gone."""
@@ -162,11 +166,15 @@ class Connection(asyncio.Protocol):
     # -- frames -------------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Take the frames that have come, for as long as nobody holds them back."""
+        """Take the frames that have come, for as long as nothing holds them back."""
+        if self._held or self._full:
+            if self._reader.buffered > self._reader.limit and self._transport is not None:
+                self._transport.pause_reading()
+            return
         try:
             for frame in self._reader.frames():
                 self._receive(frame)
-                if self.closing or self._held:
+                if self.closing or self._held or self._full:
                     return
         except handshake.KeyRefusedError as error:
             log.warning("%s: refused: %s", self.address, error)
@@ -196,9 +204,7 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """Go on with the frames that were held back."""
         self._held = False
-        if self._transport is not None and not self.closing:
-            self._transport.resume_reading()
-            self.resume()
+        self._go_on()
 
     def settle(self, dialect: Dialect | None = None) -> None:
         """The first request is over: the deadline ends; maybe another dialect follows."""

@@ -62,10 +62,15 @@ class Core:
         journal: what was acknowledged before; it is replayed.
         loop: the server's.
         hand_out: called after each commit, to lease what became pending.
+        give_up: called with what makes it impossible to go on.
     """
 
     def __init__(
-        self, journal: Journal, loop: asyncio.AbstractEventLoop, hand_out: Callable[[], None]
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        hand_out: Callable[[], None],
+        give_up: Callable[[Exception], None],
     ) -> None:
         self.journal = journal
         self.ledger = Ledger()
@@ -74,6 +79,8 @@ class Core:
         self.tokens: dict[str, int] = {}
         self._names: dict[str, int] = {}
         self._hand_out = hand_out
+        self._give_up = give_up
+        self._last = 0
         self._turn = _Turn()
         self._flush_planned = False
         self.waiters = Waiters(loop, self._after_commit)
@@ -97,7 +104,7 @@ class Core:
 
     def next_batch(self) -> int:
         """The id of the next batch."""
-        return max(self.infos, default=0) + 1
+        return self._last + 1
 
     def grow(self, batch: int, blocks: list[Block], *, close: bool) -> None:
         """More tasks for an open batch, and maybe the last ones."""
@@ -122,6 +129,7 @@ class Core:
         self.infos[row.id] = Info(
             row.id, row.name, row.token, row.digest, row.submitted, row.started, row.ended
         )
+        self._last = max(self._last, row.id)
         self.tokens[row.token] = row.id
         self._names[row.name] = row.id
         return self.ledger.submit(row.id, row.total, row.options, open=row.open)
@@ -133,10 +141,10 @@ class Core:
             RequestError: there is none.
         """
         if ref == "last" and self.infos:
-            return max(self.infos)
+            return self._last
         found = int(ref) if ref.isdecimal() and len(ref) < 19 else self._names.get(ref, 0)
         if found not in self.infos:
-            known = f"the latest is {max(self.infos)}" if self.infos else "there is none yet"
+            known = f"the latest is {self._last}" if self.infos else "there is none yet"
             raise RequestError("unknown-batch", f"there is no batch {ref!r}; {known}")
         return found
 
@@ -259,9 +267,16 @@ class Core:
 
     def answer(self, send: Callable[[], None]) -> None:
         """Send an answer, once what came before it is journalled."""
+        self._after_commit(send)
+
+    def check_room(self) -> None:
+        """Before anything that is to be journalled.
+
+        Raises:
+            RequestError: the journal has not been writable for so long that no more is taken.
+        """
         if self.journal.pending > MAX_PENDING_RECORDS:
             raise RequestError("journal", "the journal cannot be written; see the server's log")
-        self._after_commit(send)
 
     def _after_commit(self, send: Callable[[], None]) -> None:
         self._turn.answers.append(send)
@@ -276,12 +291,17 @@ class Core:
     def _flush(self) -> None:
         try:
             self.journal.commit()
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             log.error(  # noqa: TRY400 - the operator needs the reason, not the traceback
                 "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
                 "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
             )  # fmt: skip
             self.loop.call_later(RETRY_SECONDS, self._flush)
+            return
+        except Exception as error:
+            # Not a matter of time: the file is damaged, or a record cannot be written at all.
+            log.exception("the journal %s cannot be used any more", self.journal.path)
+            self._give_up(error)
             return
         self._flush_planned = False
         turn, self._turn = self._turn, _Turn()

@@ -19,13 +19,13 @@ from multiprocessing.process import AuthenticationString  # type: ignore[attr-de
 from pathlib import Path
 from typing import Any
 
-from farm.errors import AddressError
+from farm.errors import AddressError, JournalError
 from farm.server.clients import Clients
 from farm.server.connection import Connection, Dialect
 from farm.server.core import Core
 from farm.server.journal import Journal
 from farm.server.limits import most_connections
-from farm.server.nodes import NodeDesk
+from farm.server.nodes import SWEEP_SECONDS, NodeDesk
 from farm.server.peers import Handler, Peer
 from farm.server.plain import PlainDialect, Shared
 from farm.server.queue import TaskQueue
@@ -37,7 +37,6 @@ from farm.wire.address import Address
 log = logging.getLogger("farm.server")
 
 BACKLOG = 1024
-SWEEP_SECONDS = 1.0
 MAX_UNKNOWN = 512
 """Connections that have not finished their handshake."""
 
@@ -86,6 +85,7 @@ class FarmServer(managers.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._stop_asked = False
+        self._reason: Exception | None = None
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -120,6 +120,11 @@ class FarmServer(managers.Server):
             stopped.cancel()
             if sweeper.done():
                 sweeper.result()
+            if self._reason is not None:
+                raise JournalError(
+                    f"the journal {self.journal.path} cannot be used any more: {self._reason}. "
+                    "What was acknowledged is in it; see the log above, and start again."
+                ) from self._reason
         finally:
             listener.close()
             sweeper.cancel()
@@ -127,8 +132,12 @@ class FarmServer(managers.Server):
                 connection.close()
             self.journal.close()
 
+    def _give_up(self, reason: Exception) -> None:
+        self._reason = reason
+        self.stop()
+
     def _wire_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._core = Core(self.journal, loop, lambda: self._desk.hand_out())
+        self._core = Core(self.journal, loop, lambda: self._desk.hand_out(), self._give_up)
         self._desk = NodeDesk(self._core)
         self._clients = Clients(self._core, self._desk.drop)
         tasks = TaskQueue(self._core)

@@ -42,6 +42,8 @@ log = logging.getLogger("farm.server")
 
 BEAT_SECONDS = 3.0
 SILENT_SECONDS = 10.0
+SWEEP_SECONDS = 1.0
+"""Between looks at who has been silent for too long."""
 
 MAX_SLOTS = 100_000
 MAX_GONE = 100
@@ -85,6 +87,7 @@ class NodeDesk:
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
         self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
+        self._swept = time.monotonic()
         self.versions: dict[Peer, tuple[str, str]] = {}
 
     # -- coming and going ---------------------------------------------------------------------
@@ -156,7 +159,11 @@ class NodeDesk:
     def sweep(self) -> None:
         """Give up the nodes that have been silent for too long."""
         now = time.monotonic()
+        # Where this server was itself stopped for a while, nobody could be heard.
+        deaf = max(0.0, now - self._swept - 2 * SWEEP_SECONDS)
+        self._swept = now
         for node in list(self._nodes.values()):
+            node.heard += deaf
             if now - node.heard > SILENT_SECONDS:
                 log.warning("node %d (%s) has been silent for %.0f s: its leases go to others",
                             node.id, node.name, now - node.heard)  # fmt: skip
@@ -253,6 +260,7 @@ class NodeDesk:
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
         """Journal what came of a node's leases."""
+        self._core.check_room()
         node = self._node_of(peer)
         for part in request.parts:
             if self._knows(part.batch):

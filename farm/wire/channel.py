@@ -78,8 +78,8 @@ class Channel:
         """
         with self._lock:
             if not self._backlog:
-                sent = self._send(header(len(frame)) + frame)
-                self._backlog += sent
+                data = header(len(frame)) + frame
+                self._backlog += memoryview(data)[self._send(data) :]
                 return
             if len(self._backlog) + len(frame) > MAX_BACKLOG:
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
@@ -91,24 +91,25 @@ class Channel:
         """Send more of the backlog; True if nothing is left of it."""
         with self._lock:
             if self._backlog:
-                self._backlog = bytearray(self._send(self._backlog))
+                # Cutting off the front of a bytearray does not copy the rest.
+                del self._backlog[: self._send(self._backlog)]
             return not self._backlog
 
-    def _send(self, data: bytes | bytearray) -> memoryview | bytes:
-        """What of ``data`` the network did not take."""
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[self._sock.send(view) :]
-                self._stuck_since = None
-        except BlockingIOError:
-            now = time.monotonic()
-            if self._stuck_since is None:
-                self._stuck_since = now
-            elif now - self._stuck_since > SEND_SECONDS:
-                raise OSError(f"the peer has taken nothing for {SEND_SECONDS:.0f} s") from None
-            return view
-        return b""
+    def _send(self, data: bytes | bytearray) -> int:
+        """How many bytes of ``data`` the network took."""
+        sent = 0
+        with memoryview(data) as view:
+            try:
+                while sent < len(view):
+                    sent += self._sock.send(view[sent:])
+                    self._stuck_since = None
+            except BlockingIOError:
+                now = time.monotonic()
+                if self._stuck_since is None:
+                    self._stuck_since = now
+                elif now - self._stuck_since > SEND_SECONDS:
+                    raise OSError(f"the peer has taken nothing for {SEND_SECONDS:.0f} s") from None
+        return sent
 
     def read(self) -> list[bytes]:
         """The frames that have arrived, maybe none; does not wait.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import queue
 import socket
 import struct
+import threading
+from multiprocessing.connection import Client
 
 import pytest
 from farm_harness import HOST, KEY, PATIENCE, ServerThread, eventually
@@ -55,8 +58,6 @@ def test_a_silent_peer_is_cut_off_after_the_deadline(server, monkeypatch):
 
 def test_a_peer_that_is_known_but_asks_nothing_is_cut_off_too(server, monkeypatch):
     monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.3)
-    from multiprocessing.connection import Client
-
     with Client((HOST, server.port), authkey=KEY) as client:
         assert client.poll(PATIENCE)
         with pytest.raises((EOFError, ConnectionError)):
@@ -244,3 +245,42 @@ def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
     finally:
         opened.close()
     assert session.batches() != []
+
+
+def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkeypatch):
+    monkeypatch.setattr(connection, "PLAIN_FRAME", 1024)
+    count = 20_000
+    with Client((HOST, server.port), authkey=KEY) as client:
+        client.send((None, "accept_connection", ("plain",), {}))
+        assert client.recv() == ("#RETURN", None)
+        client.send(("task_queue", "get", (True, 0.5), {}))
+        sender = threading.Thread(
+            target=lambda: [client.send(("task_queue", "qsize", (), {})) for _ in range(count)]
+        )
+        sender.start()
+        buffered = []
+        kind, error = client.recv()
+        buffered += server.call(
+            lambda: [peer._reader.buffered for peer in server.server._connections]
+        )
+        assert (kind, type(error)) == ("#ERROR", queue.Empty)
+        assert {client.recv() for _ in range(count)} == {("#RETURN", 0)}
+        sender.join(PATIENCE)
+    assert max(buffered) < 1_000_000
+
+
+def test_a_server_that_was_stopped_itself_gives_up_no_node(server, node, session, monkeypatch):
+    node("a", 1)
+    desk = server.server._desk
+    held = server.call(lambda: [desk._swept, *(n.heard for n in desk._nodes.values())])
+
+    def wake_up_late() -> int:
+        """As if nothing had run for a minute."""
+        desk._swept -= 60
+        for known in desk._nodes.values():
+            known.heard -= 60
+        desk.sweep()
+        return len(desk._nodes)
+
+    assert len(held) == 2
+    assert server.call(wake_up_late) == 1

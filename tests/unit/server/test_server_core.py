@@ -40,14 +40,20 @@ def loop():
 
 
 @pytest.fixture
-def make_core(tmp_path, loop):
+def given_up():
+    """What made a core impossible to go on with."""
+    return []
+
+
+@pytest.fixture
+def make_core(tmp_path, loop, given_up):
     """Cores on the same data, one after the other."""
     opened: list[Core] = []
 
     def make() -> Core:
         for before in opened:
             before.journal.close()
-        opened.append(Core(Journal(tmp_path), loop, lambda: None))
+        opened.append(Core(Journal(tmp_path), loop, lambda: None, given_up.append))
         return opened[-1]
 
     yield make
@@ -109,8 +115,19 @@ def test_too_much_that_cannot_be_written_is_refused(core, monkeypatch):
     core.submit(row(1), b"", {}, [])
     core.submit(row(2), b"", {}, [])
     with pytest.raises(RequestError, match="the journal cannot be written") as refusal:
-        core.answer(lambda: None)
+        core.check_room()
     assert refusal.value.code == "journal"
+
+
+def test_a_record_that_can_never_be_written_ends_the_server(core, loop, given_up, caplog):
+    core.submit(row(name=2**70), b"", {}, [])
+    seen = []
+    core.answer(lambda: seen.append("submitted"))
+    turn(loop)
+    assert [type(error) for error in given_up] == [OverflowError]
+    assert seen == []
+    assert "cannot be used any more" in caplog.text
+    core.journal._pending.clear()  # what cannot be written would fail the closing as well
 
 
 def test_one_answer_that_fails_costs_no_other(core, loop, caplog):
