@@ -13,7 +13,7 @@ from collections.abc import Callable
 from farm.errors import FarmError
 from farm.wire import codec
 from farm.wire.channel import Channel
-from farm.wire.messages import Beat
+from farm.wire.leases import Beat
 
 log = logging.getLogger("farm.worker")
 

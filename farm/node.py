@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from farm.batch.ranges import RangeSet
 from farm.engines import base
-from farm.wire.messages import Block, Failed, Failure, Held, Lease, Part, Report
+from farm.wire.leases import Failed, Held, Lease, Part, Report
+from farm.wire.messages import Block, Failure
 
 CHUNK_SECONDS = 0.04
 """Work in one chunk: short enough to have one more ready behind it without hoarding."""

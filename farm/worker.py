@@ -31,24 +31,8 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import CONNECT_SECONDS, Channel, connect
 from farm.wire.greeting import greet, pause_before
-from farm.wire.messages import (
-    Block,
-    Code,
-    Done,
-    Dropped,
-    GetBlock,
-    GetCode,
-    GetSpec,
-    Join,
-    Joined,
-    Lease,
-    Leave,
-    Message,
-    Refused,
-    Report,
-    SpecFound,
-    Want,
-)
+from farm.wire.leases import Code, Dropped, GetCode, Join, Joined, Lease, Leave, Report, Want
+from farm.wire.messages import Block, Done, GetBlock, GetSpec, Message, Refused, SpecFound
 
 log = logging.getLogger("farm.worker")
 

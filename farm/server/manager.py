@@ -31,7 +31,7 @@ from farm.server.plain import PlainDialect, Shared
 from farm.server.queue import TaskQueue
 from farm.server.results import METHODS, ResultDict
 from farm.version import __version__
-from farm.wire import messages
+from farm.wire import leases, messages
 from farm.wire.address import Address
 
 log = logging.getLogger("farm.server")
@@ -161,13 +161,13 @@ class FarmServer(managers.Server):
             messages.GetResults: clients.results,
             messages.Cancel: clients.cancel,
             messages.GetNodes: desk.list_nodes,
-            messages.Join: desk.join,
-            messages.Want: desk.want,
+            leases.Join: desk.join,
+            leases.Want: desk.want,
             messages.GetBlock: desk.block,
-            messages.GetCode: desk.code,
-            messages.Report: desk.report,
-            messages.Beat: desk.beat,
-            messages.Leave: desk.leave,
+            leases.GetCode: desk.code,
+            leases.Report: desk.report,
+            leases.Beat: desk.beat,
+            leases.Leave: desk.leave,
         }
 
     async def _sweep(self) -> None:

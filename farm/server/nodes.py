@@ -16,27 +16,21 @@ from dataclasses import dataclass
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
-from farm.wire.messages import (
+from farm.wire.leases import (
     Beat,
-    Block,
     Code,
-    Done,
     Dropped,
-    GetBlock,
     GetCode,
-    GetNodes,
     Held,
     Join,
     Joined,
     Lease,
     Leave,
-    NodeInfo,
-    Nodes,
     Part,
-    Range,
     Report,
     Want,
 )
+from farm.wire.messages import Block, Done, GetBlock, GetNodes, NodeInfo, Nodes, Range
 
 log = logging.getLogger("farm.server")
 

@@ -7,10 +7,54 @@ of which `farm.wire.builtins` reads builtin values alone.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from farm.errors import ProtocolError
-from farm.wire.messages import Message, Reply, Request
+from farm.wire import leases, messages
+from farm.wire.messages import Message
+
+Request = (
+    messages.Hello
+    | messages.Submit
+    | messages.Append
+    | messages.GetStatus
+    | messages.ListBatches
+    | messages.GetSpec
+    | messages.GetOutcomes
+    | messages.GetResults
+    | messages.Cancel
+    | messages.GetNodes
+    | leases.Join
+    | leases.Want
+    | messages.GetBlock
+    | leases.GetCode
+    | leases.Report
+    | leases.Beat
+    | leases.Leave
+)
+"""What clients and nodes send."""
+
+Reply = (
+    messages.Welcome
+    | messages.Done
+    | messages.Refused
+    | messages.Submitted
+    | messages.Status
+    | messages.Batches
+    | messages.SpecFound
+    | messages.Outcomes
+    | messages.Nodes
+    | leases.Joined
+    | leases.Lease
+    | messages.Block
+    | leases.Code
+    | leases.Dropped
+)
+"""What a server sends."""
+
+F = TypeVar("F")
 
 
 class _RequestFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -39,10 +83,7 @@ def decode_request(frame: bytes | bytearray | memoryview) -> tuple[int, Request]
     Raises:
         ProtocolError: the frame is not a request of this protocol.
     """
-    try:
-        decoded = _requests.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"the frame is not a request: {error}") from error
+    decoded = _decode(_requests, frame, "request")
     return decoded.id, decoded.body
 
 
@@ -52,8 +93,14 @@ def decode_reply(frame: bytes | bytearray | memoryview) -> tuple[int, Reply]:
     Raises:
         ProtocolError: the frame is not a reply of this protocol.
     """
-    try:
-        decoded = _replies.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"the frame is not a reply: {error}") from error
+    decoded = _decode(_replies, frame, "reply")
     return decoded.id, decoded.body
+
+
+def _decode(
+    decoder: msgspec.msgpack.Decoder[F], frame: bytes | bytearray | memoryview, what: str
+) -> F:
+    try:
+        return decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"the frame is not a {what}: {error}") from error

@@ -1,4 +1,4 @@
-"""Every message between farm's own client, node and server, in one place.
+"""Every message between a client and the server; `farm.wire.leases` has those of nodes.
 
 A frame carries ``[id, message]``. A request has an id above 0 and is answered once with the same
 id, in any order; id 0 is a message that wants no answer. Each request is idempotent, so that one
@@ -173,6 +173,13 @@ class SpecFound(Message):
     digest: str
 
 
+class GetBlock(Message):
+    """The block that holds ``index``. Answered by a `Block`."""
+
+    batch: int
+    index: int
+
+
 class GetOutcomes(Message):
     """Outcomes in the order in which they were recorded, after ``cursor`` (0 is the beginning).
 
@@ -268,159 +275,3 @@ class Nodes(Message):
     """The answer to `GetNodes`."""
 
     nodes: list[NodeInfo]
-
-
-# -- nodes ------------------------------------------------------------------------------------
-
-
-class Held(Message):
-    """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
-
-    batch: int
-    ranges: list[Range]
-
-
-class Join(Message):
-    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`.
-
-    ``token`` is the node's own for as long as it lives: ids begin anew with each server, so that
-    the one a node brings along may be another's by now.
-    """
-
-    name: str
-    slots: int
-    node: int
-    held: list[Held]
-    token: str
-
-
-class Joined(Message):
-    """The node's id and name, and which of the ranges it held it is to drop."""
-
-    node: int
-    name: str
-    beat: float
-    drop: list[Held]
-
-
-class Want(Message):
-    """The node has room for ``free`` slots' work; replaces what it said before. No answer."""
-
-    free: int
-
-
-class Lease(Message):
-    """Ranges of one batch handed to the node (sent with id 0).
-
-    ``mean`` is the farm's mean task time in seconds, 0 if not known. ``blocks`` are such as are
-    small; the node asks for others with `GetBlock`.
-    """
-
-    batch: int
-    ranges: list[Range]
-    mean: float = 0.0
-    blocks: list[Block] = []
-
-
-class GetBlock(Message):
-    """The block that holds ``index``. Answered by a `Block`."""
-
-    batch: int
-    index: int
-
-
-class GetCode(Message):
-    """The files of a digest. Answered by `Code`."""
-
-    digest: str
-
-
-class Code(Message):
-    """Python files by name."""
-
-    files: dict[str, bytes]
-
-
-class Part(Message):
-    """Finished tasks ``[start, stop)``: their pickled results and float32 seconds."""
-
-    batch: int
-    start: int
-    stop: int
-    payload: bytes
-    seconds: bytes
-
-
-class Failed(Message):
-    """One failed attempt."""
-
-    batch: int
-    index: int
-    seconds: float
-    failure: Failure
-
-
-class Report(Message):
-    """What came of a node's leases. Answered by `Done` once it is journalled.
-
-    ``returned`` are ranges the node could not run (a slot died beneath them).
-    """
-
-    parts: list[Part]
-    failed: list[Failed]
-    returned: list[Held]
-
-
-class Beat(Message):
-    """A node is alive; sent on a connection of its own."""
-
-    node: int
-
-
-class Dropped(Message):
-    """The server wants no more of a batch (sent with id 0): kill what runs, forget the rest."""
-
-    batch: int
-
-
-class Leave(Message):
-    """The node goes; what it held is given to others at once."""
-
-    node: int
-
-
-Request = (
-    Hello
-    | Submit
-    | Append
-    | GetStatus
-    | ListBatches
-    | GetSpec
-    | GetOutcomes
-    | GetResults
-    | Cancel
-    | GetNodes
-    | Join
-    | Want
-    | GetBlock
-    | GetCode
-    | Report
-    | Beat
-    | Leave
-)
-Reply = (
-    Welcome
-    | Done
-    | Refused
-    | Submitted
-    | Status
-    | Batches
-    | SpecFound
-    | Outcomes
-    | Nodes
-    | Joined
-    | Lease
-    | Block
-    | Code
-    | Dropped
-)

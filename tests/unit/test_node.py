@@ -9,7 +9,8 @@ import pytest
 from farm import node as module
 from farm.engines import base
 from farm.node import CHUNK_SECONDS, MAX_IDLE_BATCHES, Node
-from farm.wire.messages import Block, Failed, Held, Lease, Part
+from farm.wire.leases import Failed, Held, Lease, Part
+from farm.wire.messages import Block
 
 SECONDS = b"\0\0\0\0"
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from farm.batch.ranges import RangeSet
 from farm.engines import base
 from farm.node import Node
-from farm.wire.messages import Lease, Report
+from farm.wire.leases import Lease, Report
 
 SECONDS = b"\0\0\0\0"
 

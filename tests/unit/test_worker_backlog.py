@@ -9,7 +9,7 @@ from farm_harness import KEY
 from farm.engines import base
 from farm.node import MAX_REPORT_BYTES
 from farm.wire.address import Address
-from farm.wire.messages import Lease
+from farm.wire.leases import Lease
 from farm.worker import Worker
 
 

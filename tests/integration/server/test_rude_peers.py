@@ -21,19 +21,8 @@ from farm.server import connection, manager
 from farm.wire import channel, codec
 from farm.wire.frames import header
 from farm.wire.greeting import greet
-from farm.wire.messages import (
-    Append,
-    Beat,
-    GetOutcomes,
-    GetStatus,
-    Join,
-    ListBatches,
-    Part,
-    Refused,
-    Report,
-    Submit,
-    Want,
-)  # fmt: skip
+from farm.wire.leases import Beat, Join, Part, Report, Want
+from farm.wire.messages import Append, GetOutcomes, GetStatus, ListBatches, Refused, Submit
 
 
 def stranger(server: ServerThread) -> socket.socket:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from farm.batch.spec import Options
 from farm.errors import ProtocolError
-from farm.wire import codec, messages
+from farm.wire import codec, leases, messages
 
-REQUESTS = typing.get_args(messages.Request)
-REPLIES = typing.get_args(messages.Reply)
+REQUESTS = typing.get_args(codec.Request)
+REPLIES = typing.get_args(codec.Reply)
 
 _INTEGERS = st.integers(-(2**63), 2**64 - 1)
 _FLOATS = st.floats(allow_nan=False)
@@ -75,12 +75,12 @@ def test_every_reply_comes_back_as_it_was(kind, data):
 def test_every_message_is_a_request_a_reply_or_within_one():
     kinds = {
         kind
-        for kind in vars(messages).values()
+        for kind in [*vars(messages).values(), *vars(leases).values()]
         if isinstance(kind, type) and issubclass(kind, messages.Message)
     }
     within = {
         messages.Message, messages.NodeShare, messages.Failure, messages.Outcome,
-        messages.NodeInfo, messages.Held, messages.Part, messages.Failed,
+        messages.NodeInfo, leases.Held, leases.Part, leases.Failed,
     }  # fmt: skip
     assert kinds - within == set(REQUESTS) | set(REPLIES)
 

@@ -1,0 +1,120 @@
+"""Every message between a node and its server; see `farm.wire.messages` for the rest.
+
+A node holds *leases*: it presents them when it joins, reports what came of them, and is told when
+one is no longer wanted.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from farm.wire.messages import Block, Failure, Message, Range
+
+
+class Held(Message):
+    """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
+
+    batch: int
+    ranges: list[Range]
+
+
+class Join(Message):
+    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`.
+
+    ``token`` is the node's own for as long as it lives: ids begin anew with each server, so that
+    the one a node brings along may be another's by now.
+    """
+
+    name: str
+    slots: int
+    node: int
+    held: list[Held]
+    token: str
+
+
+class Joined(Message):
+    """The node's id and name, and which of the ranges it held it is to drop."""
+
+    node: int
+    name: str
+    beat: float
+    drop: list[Held]
+
+
+class Want(Message):
+    """The node has room for ``free`` slots' work; replaces what it said before. No answer."""
+
+    free: int
+
+
+class Lease(Message):
+    """Ranges of one batch handed to the node (sent with id 0).
+
+    ``mean`` is the farm's mean task time in seconds, 0 if not known. ``blocks`` are such as are
+    small; the node asks for others with `GetBlock`.
+    """
+
+    batch: int
+    ranges: list[Range]
+    mean: float = 0.0
+    blocks: list[Block] = msgspec.field(default_factory=list)
+
+
+class GetCode(Message):
+    """The files of a digest. Answered by `Code`."""
+
+    digest: str
+
+
+class Code(Message):
+    """Python files by name."""
+
+    files: dict[str, bytes]
+
+
+class Part(Message):
+    """Finished tasks ``[start, stop)``: their pickled results and float32 seconds."""
+
+    batch: int
+    start: int
+    stop: int
+    payload: bytes
+    seconds: bytes
+
+
+class Failed(Message):
+    """One failed attempt."""
+
+    batch: int
+    index: int
+    seconds: float
+    failure: Failure
+
+
+class Report(Message):
+    """What came of a node's leases. Answered by `Done` once it is journalled.
+
+    ``returned`` are ranges the node could not run (a slot died beneath them).
+    """
+
+    parts: list[Part]
+    failed: list[Failed]
+    returned: list[Held]
+
+
+class Beat(Message):
+    """A node is alive; sent on a connection of its own."""
+
+    node: int
+
+
+class Dropped(Message):
+    """The server wants no more of a batch (sent with id 0): kill what runs, forget the rest."""
+
+    batch: int
+
+
+class Leave(Message):
+    """The node goes; what it held is given to others at once."""
+
+    node: int
