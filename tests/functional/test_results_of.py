@@ -9,7 +9,16 @@ from collections.abc import Callable
 import pytest
 from functional_farm import FarmCli, wait_until
 
-sys.set_int_max_str_digits(0)
+
+@pytest.fixture(autouse=True)
+def _long_numbers():
+    """Numbers of any length can be read for a while, as the command line writes them."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
 MIXED = """
 import datetime, decimal, math, pathlib
 class Point:
