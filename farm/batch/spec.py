@@ -30,10 +30,12 @@ class PickledCall(msgspec.Struct, frozen=True, tag="pickled"):
     Args:
         payload: the callable, pickled by cloudpickle.
         name: its qualified name, for people.
+        python: the version whose bytecode it is, such as ``3.12``; another one cannot run it.
     """
 
     payload: bytes
     name: str
+    python: str
 
 
 class CommandCall(msgspec.Struct, frozen=True, tag="command"):

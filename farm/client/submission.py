@@ -91,7 +91,8 @@ def call_of(function: Callable[..., Any]) -> specs.Call:
         if found is function:
             return specs.PythonCall(f"{module}:{name}")
     try:
-        return specs.PickledCall(cloudpickle.dumps(function), name or repr(function))
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return specs.PickledCall(cloudpickle.dumps(function), name or repr(function), python)
     except Exception as error:
         # Pickling runs the object's own methods, which may raise anything.
         raise UsageError(f"{function!r} cannot be sent to nodes: {error}") from error

@@ -122,6 +122,7 @@ class Invocation:
             found = load(call.target, self._code_dir)
             return as_function(found, call.target, self._runner, must_run=True)
         if isinstance(call, PickledCall):
+            _check_version(call)
             found = _unpickle(call.payload, f"the function {call.name!r}")
             return as_function(found, call.name, self._runner, must_run=False)
         if isinstance(call, CommandCall):
@@ -155,6 +156,17 @@ class Invocation:
             return as_function(found, target, self._runner, must_run=False)
 
         return find
+
+
+def _check_version(call: PickledCall) -> None:
+    """Bytecode of another version could do anything, such as crash the slot."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if call.python != here:
+        raise CallError(
+            "VersionError",
+            f"the function {call.name!r} was sent by value from Python {call.python}; this node "
+            f"runs {here}: use the same version on both, or a function that the node can import",
+        )
 
 
 def _unpickle(payload: bytes, what: str) -> Any:

@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import pickle
+import sys
 from array import array
 
 import cloudpickle
@@ -12,6 +13,8 @@ from engine_driver import accounted, failures, lost, results
 from farm.batch import space, spec
 from farm.engines.base import Block, Chunk, Ended, Part, Program
 from farm.engines.watch import PlainWatch
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def test_results_come_in_order_and_each_chunk_ends_once(make_driver):
@@ -63,13 +66,20 @@ def test_a_callable_sent_by_value_returns_objects_of_the_caller(driver):
         def __init__(self, x):
             self.x = x
 
-    call = spec.PickledCall(cloudpickle.dumps(lambda index: Point(index)), "lambda")
+    call = spec.PickledCall(cloudpickle.dumps(lambda index: Point(index)), "lambda", HERE)
     found = results(driver.run(driver.program(call, 2, code=""), 0, 2))
     assert [type(point) is Point and point.x for point in found.values()] == [0, 1]
 
 
+def test_a_callable_of_another_python_is_not_tried(driver):
+    call = spec.PickledCall(cloudpickle.dumps(lambda index: index), "<lambda>", "2.7")
+    failed = failures(driver.run(driver.program(call, 2, code=""), 0, 2))
+    assert set(failed) == {0, 1}
+    assert f"from Python 2.7; this node runs {HERE}" in failed[0].message
+
+
 def test_a_class_sent_by_value_without_run_is_just_called(driver):
-    call = spec.PickledCall(cloudpickle.dumps(complex), "complex")
+    call = spec.PickledCall(cloudpickle.dumps(complex), "complex", HERE)
     batch = driver.program(call, code="")
     assert results(driver.run(batch, 0, 1, [((1, 2), {})])) == {0: 1 + 2j}
 
@@ -78,7 +88,7 @@ def test_a_partial_of_a_coroutine_function_is_awaited(driver):
     async def add(first, index):
         return first + index
 
-    call = spec.PickledCall(cloudpickle.dumps(functools.partial(add, 10)), "add")
+    call = spec.PickledCall(cloudpickle.dumps(functools.partial(add, 10)), "add", HERE)
     assert results(driver.run(driver.program(call, 2, code=""), 0, 2)) == {0: 10, 1: 11}
 
 

@@ -225,7 +225,7 @@ def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
     opened = channel.connect(server.address, KEY)
     greet(opened)
     try:
-        raw_spec = specs.encode(specs.Spec("b", specs.PickledCall(b"x" * 30_000_000, "f")))
+        raw_spec = specs.encode(specs.Spec("b", specs.PickledCall(b"x" * 30_000_000, "f", "3.11")))
         from farm.wire.messages import GetSpec
 
         session._link.call(submission(spec=raw_spec))
