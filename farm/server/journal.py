@@ -36,6 +36,12 @@ _options = msgspec.msgpack.Decoder(Options)
 _failures = msgspec.msgpack.Decoder(Failure)
 _encode = msgspec.msgpack.encode
 
+# Every row before the one that holds the index ends before it: the database's index on `start` is
+# searched, not scanned.
+_FROM_INDEX = (
+    "WHERE batch = :batch AND stop > :index AND start >="
+    " (SELECT ifnull(max(start), 0) FROM outcomes WHERE batch = :batch AND start <= :index)"
+)
 _OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure"
 
 
@@ -279,19 +285,15 @@ class Journal:
 
     def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
         """A page of outcomes in the order of recording, and the cursor behind it."""
-        rows = self._page(f"WHERE batch = ? AND seq > ? ORDER BY seq LIMIT {PAGE_ROWS}", batch, seq)
+        rows = self._page("WHERE batch = :batch AND seq > :seq ORDER BY seq LIMIT :rows",
+                          batch=batch, seq=seq, rows=PAGE_ROWS)  # fmt: skip
         found = [_outcome(row) for row in rows]
         return found, rows[-1][0] if rows else seq
 
     def outcomes_from(self, batch: int, index: int, rows: int = PAGE_ROWS) -> list[Outcome]:
         """A page of outcomes in index order, without a gap, the first of which holds ``index``."""
-        page = self._page(
-            "WHERE batch = ?1 AND start >= (SELECT ifnull(max(start), 0) FROM outcomes"
-            " WHERE batch = ?1 AND start <= ?2) AND stop > ?2 ORDER BY start LIMIT ?3",
-            batch,
-            index,
-            rows,
-        )
+        page = self._page(f"{_FROM_INDEX} ORDER BY start LIMIT :rows",
+                          batch=batch, index=index, rows=rows)  # fmt: skip
         found: list[Outcome] = []
         for row in page:
             if row[1] > index:
@@ -309,18 +311,11 @@ class Journal:
             failed: only failures.
         """
         which = "AND failure IS NOT NULL" if failed else ""
-        # Every row before the one that holds `index` ends before it: the index on `start` is
-        # searched, not scanned.
-        rows = self._page(
-            "WHERE batch = ?1 AND start >= (SELECT ifnull(max(start), 0) FROM outcomes"
-            f" WHERE batch = ?1 AND start <= ?2) AND stop > ?2 {which}"
-            f" ORDER BY start LIMIT {PAGE_ROWS}",
-            batch,
-            index,
-        )
+        rows = self._page(f"{_FROM_INDEX} {which} ORDER BY start LIMIT :rows",
+                          batch=batch, index=index, rows=PAGE_ROWS)  # fmt: skip
         return [_outcome(row) for row in rows]
 
-    def _page(self, where: str, *parameters: Any) -> list[Any]:
+    def _page(self, where: str, **parameters: int) -> list[Any]:
         rows, size = [], 0
         # The text is put together from this module's constants alone.
         cursor = self._db.execute(f"SELECT {_OUTCOME} FROM outcomes {where}", parameters)

@@ -105,7 +105,7 @@ def test_nothing_is_called(tmp_path: pathlib.Path) -> None:
     found = loads(pickle.dumps([_Calls(open, str(target), "w")]))
 
     assert not target.exists()
-    assert repr(found) == f"[io.open({str(target)!r}, 'w')]"
+    assert repr(found) == f"[{open.__module__}.open({str(target)!r}, 'w')]"
 
 
 def test_nothing_is_imported() -> None:
