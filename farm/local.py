@@ -11,14 +11,11 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 from farm.client.link import Link
@@ -26,6 +23,7 @@ from farm.client.session import Session
 from farm.cpus import usable_cpus
 from farm.engines.processes import ProcessEngine
 from farm.errors import FarmError, UsageError
+from farm.scratch import scratch_directory
 from farm.server.manager import FarmManager
 from farm.wire.address import Address
 from farm.worker import Worker
@@ -69,6 +67,8 @@ def local(processes: int | None = None) -> Session:
         port = int(server.tell({"authkey": key}))
         node.tell({"authkey": key, "port": port, "processes": processes or usable_cpus()})
         link = Link(Address(HOST, port), key.encode())
+        for helper in helpers:
+            helper.watch(link.fail)
     except BaseException:
         _stop(helpers)
         raise
@@ -88,6 +88,21 @@ class _Helper:
             # Ctrl-C in a terminal reaches this process alone, which then stops the helpers.
             start_new_session=True,
         )
+        self._stopping = False
+        self._watcher: threading.Thread | None = None
+
+    def watch(self, failed: Callable[[FarmError], None]) -> None:
+        """From now on, call ``failed`` if it ends before it is told to."""
+
+        def wait() -> None:
+            code = self._process.wait()
+            if not self._stopping:
+                failed(
+                    FarmError(f"the local {self.role} has ended with exit code {code}; see above")
+                )
+
+        self._watcher = threading.Thread(target=wait, name=f"farm-{self.role}", daemon=True)
+        self._watcher.start()
 
     def tell(self, settings: dict[str, Any]) -> str:
         """Send its settings; its answer, once it is ready.
@@ -111,6 +126,7 @@ class _Helper:
 
     def stop(self) -> None:
         """End it, whatever it takes."""
+        self._stopping = True
         stdin, stdout = self._pipes()
         with contextlib.suppress(BrokenPipeError):  # it has ended already
             stdin.close()
@@ -119,6 +135,8 @@ class _Helper:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._watcher is not None:
+            self._watcher.join()
         stdout.close()
 
 
@@ -131,30 +149,28 @@ def _stop(helpers: list[_Helper]) -> None:
 
 
 def _serve(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
-    data = Path(tempfile.mkdtemp(prefix="farm-server-"))
-    try:
+    with scratch_directory("farm-server") as data:
         manager = FarmManager((HOST, 0), settings["authkey"].encode(), data)
         server = manager.get_server()
         _on_end_of_input(server.stop)
         ready(str(server.port))
         server.serve_forever()
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def _work(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
-    worker = Worker(
-        ProcessEngine(settings["processes"]),
-        Address(HOST, settings["port"]),
-        settings["authkey"].encode(),
-        name="local",
-        directory=Path(tempfile.mkdtemp(prefix="farm-node-")),
-        grace=0.0,
-    )
-    _on_end_of_input(worker.stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: worker.stop(number))
-    worker.run(lambda _: ready(""))
+    with scratch_directory("farm-node") as directory:
+        worker = Worker(
+            ProcessEngine(settings["processes"]),
+            Address(HOST, settings["port"]),
+            settings["authkey"].encode(),
+            name="local",
+            directory=directory,
+            grace=0.0,
+        )
+        _on_end_of_input(worker.stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: worker.stop(number))
+        worker.run(lambda _: ready(""))
 
 
 def _on_end_of_input(stop: Callable[[], None]) -> None:
@@ -173,14 +189,19 @@ def run_helper(role: str) -> int:
     output = os.dup(1)
     os.dup2(2, 1)  # what tasks print must not be taken for an answer
 
+    def say(text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # who started this process has gone: so it ends
+            os.write(output, f"{text}\n".encode())
+
     def ready(text: str) -> None:
-        os.write(output, f"ready {text}\n".encode())
+        say(f"ready {text}")
 
     settings = json.loads(_read_line())
     try:
         {"server": _serve, "node": _work}[role](settings, ready)
     except FarmError as error:
-        os.write(output, f"{error}\n".encode())
+        say(str(error))
+        print(f"The local {role}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

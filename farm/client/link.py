@@ -43,6 +43,7 @@ class Link:
         self._asked: dict[int, tuple[Message, Future[Message]]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._reason: FarmError | None = None  # why it was given up
         self._pid = os.getpid()
         self._channel = self._connect()
         self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
@@ -70,7 +71,7 @@ class Link:
         frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
         with self._lock:
             if self._closed.is_set():
-                raise FarmError("this session is closed")
+                raise self._reason or FarmError("this session is closed")
             if len(self._asked) >= MAX_ASKED:
                 raise FarmError(f"{MAX_ASKED} requests are unanswered already")
             self._asked[number] = (request, future)
@@ -159,8 +160,14 @@ class Link:
             log.warning("connected to %s again", self.address)
             return
 
+    def fail(self, error: FarmError) -> None:
+        """There is nobody to connect to any more: what is asked now and later fails so."""
+        self._give_up(error)
+        self._channel.close()
+
     def _give_up(self, error: FarmError) -> None:
         with self._lock:
+            self._reason = self._reason or error
             self._closed.set()
             unanswered = list(self._asked.values())
             self._asked.clear()
@@ -173,4 +180,4 @@ class Link:
         self._channel.close()
         if self._pid == os.getpid() and self._reader is not threading.current_thread():
             self._reader.join(5.0)
-        self._give_up(FarmError("the session was closed"))
+        self._give_up(FarmError("this session is closed"))

@@ -18,13 +18,16 @@ _KILLED = 137
 def isolate(environment: dict[str, str]) -> None:
     """Make the slot a process group of its own that Ctrl-C does not reach.
 
-    Its standard input is empty already: `multiprocessing` sees to that.
-
     Args:
         environment: the owner's, which may have changed since the fork server was started.
     """
     if hasattr(os, "setsid"):
         os.setsid()
+    # `multiprocessing` replaces sys.stdin alone; what tasks start would read the node's input.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing != 0:
+        os.close(nothing)
     # A handler, not SIG_IGN, which the commands that tasks start would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -107,6 +108,12 @@ class ProcessEngine:
         Raises:
             EngineError: the first of them cannot be started.
         """
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise EngineError(
+                f"the current directory cannot be used ({error.strerror}): change to another one"
+            ) from error
         self._context = prepare_context()
         # The slots are not daemons, as tasks may have processes of their own; an owner that
         # forgets `stop` would wait for them forever at its end.

@@ -56,7 +56,7 @@ class Clients:
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
         core = self._core
-        core.check_room()
+        core.check_writable()
         known = core.tokens.get(request.token)
         if known is None:
             _check_submission(request)
@@ -72,7 +72,7 @@ class Clients:
     def append(self, peer: Peer, number: int, request: Append) -> None:
         """More blocks for an open batch."""
         core = self._core
-        core.check_room()
+        core.check_writable()
         state = core.ledger.batches.get(request.batch)
         if state is None:
             raise RequestError("unknown-batch", f"there is no batch {request.batch}")
@@ -98,7 +98,7 @@ class Clients:
         core = self._core
         newest = sorted(core.infos, reverse=True)[: max(0, min(request.limit, MAX_LISTED))]
         listed = Batches([core.status(batch) for batch in newest], len(core.infos))
-        self._answer(peer, number, lambda: listed)
+        self._tell(peer, number, lambda: listed)
 
     def spec(self, peer: Peer, number: int, request: GetSpec) -> None:
         """What a batch is."""
@@ -109,7 +109,7 @@ class Clients:
             raise RequestError("unknown-batch", f"there is no batch {request.batch}")
         total = core.ledger.batches[request.batch].total
         found = SpecFound(request.batch, info.name, total, spec, info.digest)
-        self._answer(peer, number, lambda: found)
+        self._tell(peer, number, lambda: found)
 
     def outcomes(self, peer: Peer, number: int, request: GetOutcomes) -> None:
         """A page of outcomes in the order of their recording."""
@@ -118,7 +118,7 @@ class Clients:
 
         def page() -> Outcomes:
             found, cursor = core.journal.outcomes_after(batch, request.cursor)
-            ended = state.ended and not found
+            ended = state.ended and not found and not core.journal.pending
             return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
 
         def ready() -> bool:
@@ -137,7 +137,9 @@ class Clients:
         def page() -> Outcomes:
             found = core.journal.outcomes_from(batch, request.start)
             cursor = found[-1].stop if found else request.start
-            ended = state.ended and (not found or cursor >= state.total)
+            ended = (
+                state.ended and not core.journal.pending and (not found or cursor >= state.total)
+            )
             return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
 
         def ready() -> bool:
@@ -155,7 +157,7 @@ class Clients:
             cursor = found[-1].stop if found else request.start
             return Outcomes(core.count_attempts(batch, found), cursor, not found, state.state)
 
-        self._answer(peer, number, page)
+        self._tell(peer, number, page)
 
     def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
         """Give up what is not done of a batch."""
@@ -172,6 +174,9 @@ class Clients:
 
     def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
         self._core.answer(lambda: peer.answer(number, make))
+
+    def _tell(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
+        self._core.tell(lambda: peer.answer(number, make))
 
     def _when(
         self,

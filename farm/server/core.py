@@ -29,6 +29,9 @@ log = logging.getLogger("farm.server")
 RETRY_SECONDS = 1.0
 """Between attempts to write a journal that cannot be written (a full disk, say)."""
 
+COMPLAINT_SECONDS = 60.0
+"""Between lines in the log about one and the same full disk."""
+
 MAX_PENDING_RECORDS = 100_000
 """Records that may wait for a journal that cannot be written; then requests are refused."""
 
@@ -83,7 +86,9 @@ class Core:
         self._last = 0
         self._turn = _Turn()
         self._flush_planned = False
-        self.waiters = Waiters(loop, self._after_commit)
+        self._stalled: str | None = None  # why the journal cannot be written
+        self._complained = 0.0
+        self.waiters = Waiters(loop, self.tell)
         self._blocks = BlockCache()
         self._seq = 0
         self._replay()
@@ -154,7 +159,8 @@ class Core:
         return Status(
             batch=batch,
             name=info.name,
-            state=state.state,
+            # An end that is not journalled is none: its last results would be missing.
+            state="running" if state.ended and self._stalled else state.state,
             total=state.total,
             pending=state.pending.count,
             running=state.running,
@@ -269,8 +275,28 @@ class Core:
         """Send an answer, once what came before it is journalled."""
         self._after_commit(send)
 
+    def tell(self, send: Callable[[], None]) -> None:
+        """Send an answer that acknowledges nothing: at once where the journal cannot be written."""
+        if self._stalled is None:
+            self._after_commit(send)
+        else:
+            self._guarded(send)
+
+    def check_writable(self) -> None:
+        """Before what somebody wants acknowledged who can come again later.
+
+        Raises:
+            RequestError: the journal cannot be written at the moment.
+        """
+        if self._stalled is not None:
+            raise RequestError(
+                "journal",
+                f"the server cannot write its journal ({self._stalled}); nothing was taken. "
+                "Make room on its disk, and try again",
+            )
+
     def check_room(self) -> None:
-        """Before anything that is to be journalled.
+        """Before what can only be kept here until it is journalled.
 
         Raises:
             RequestError: the journal has not been writable for so long that no more is taken.
@@ -292,17 +318,16 @@ class Core:
         try:
             self.journal.commit()
         except sqlite3.OperationalError as error:
-            log.error(  # noqa: TRY400 - the operator needs the reason, not the traceback
-                "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
-                "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
-            )  # fmt: skip
-            self.loop.call_later(RETRY_SECONDS, self._flush)
+            self._stall(error)
             return
         except Exception as error:
             # Not a matter of time: the file is damaged, or a record cannot be written at all.
             log.exception("the journal %s cannot be used any more", self.journal.path)
             self._give_up(error)
             return
+        if self._stalled is not None:
+            log.warning("the journal %s can be written again", self.journal.path)
+            self._stalled = None
         self._flush_planned = False
         turn, self._turn = self._turn, _Turn()
         for send in turn.answers:
@@ -310,6 +335,18 @@ class Core:
         self._guarded(self._hand_out)
         for batch in turn.touched:
             self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+
+    def _stall(self, error: sqlite3.OperationalError) -> None:
+        """The journal cannot be written for a while: hold back what acknowledges, and try again."""
+        now = time.monotonic()
+        if self._stalled is None or now - self._complained > COMPLAINT_SECONDS:
+            self._complained = now
+            log.error(
+                "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
+                "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
+            )  # fmt: skip
+        self._stalled = str(error)
+        self.loop.call_later(RETRY_SECONDS, self._flush)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -326,7 +363,7 @@ class Core:
         None if there is nothing to wait for (NaN is no time to wait).
         """
         if not seconds > 0 or (not self.journal.pending and ready()):
-            self.answer(answer)
+            self.tell(answer)
             return None
         waiter = Waiter(batch, ready, answer)
         self.waiters.add(waiter, seconds)

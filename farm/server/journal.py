@@ -6,6 +6,7 @@ that. With `synchronous=NORMAL` a committed record survives the death of the pro
 
 from __future__ import annotations
 
+import os
 import pickle
 import secrets
 import sqlite3
@@ -83,6 +84,8 @@ class Journal:
         self.server: str = self._one("SELECT value FROM meta WHERE key = 'server'")
 
     def _open(self) -> sqlite3.Connection:
+        # SQLite gives its other files the mode of this one: results are nobody else's business.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:
             # Exclusive: a second server on the same directory is refused, by whichever way this

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -248,10 +250,14 @@ def _listen(address: Address) -> socket.socket:
     try:
         return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
-        raise AddressError(
-            f"cannot listen on {address}: {error.strerror}. "
+        taken = error.errno == errno.EADDRINUSE
+        advice = (
             "Is a farm server running there already? Choose another with --port."
-        ) from error
+            if taken
+            else "Give an address of this machine with --host, and a port that you may use."
+        )
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AddressError(f"cannot listen on {address}: {reason}. {advice}") from error
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

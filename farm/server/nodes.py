@@ -103,10 +103,10 @@ class NodeDesk:
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
-        self._core.answer(lambda: peer.reply(number, answer))
+        self._core.tell(lambda: peer.reply(number, answer))
         for claim in drop:
             if self._over(claim.batch):  # it ended while the node was away: kill what runs of it
-                self._core.answer(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
+                self._core.tell(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
 
     def _known(self, request: Join) -> NodeState | None:
         node = self._nodes.get(request.node)
@@ -134,14 +134,14 @@ class NodeDesk:
         if node is None:
             raise RequestError("unknown-node", f"node {request.node} was given up; join again")
         node.heard = time.monotonic()
-        self._core.answer(lambda: peer.reply(number, Done()))
+        self._core.tell(lambda: peer.reply(number, Done()))
 
     def leave(self, peer: Peer, number: int, request: Leave) -> None:
         """A node goes of its own accord."""
         node = self._nodes.get(request.node)
         if node is not None:
             self._give_up(node, "left")
-        self._core.answer(lambda: peer.reply(number, Done()))
+        self._core.tell(lambda: peer.reply(number, Done()))
 
     def lost(self, peer: Peer) -> None:
         """A connection is gone; its node has a while to come back."""
@@ -182,7 +182,7 @@ class NodeDesk:
         del request
         now = time.monotonic()
         listed = Nodes([self._info(n, now) for n in (*self._nodes.values(), *self._gone)])
-        self._core.answer(lambda: peer.reply(number, listed))
+        self._core.tell(lambda: peer.reply(number, listed))
 
     def _info(self, node: NodeState, now: float) -> NodeInfo:
         ledger = self._core.ledger
@@ -243,14 +243,14 @@ class NodeDesk:
             raise RequestError(
                 "bad-request", f"batch {request.batch} has no block with task {request.index}"
             )
-        self._core.answer(lambda: peer.reply(number, found))
+        self._core.tell(lambda: peer.reply(number, found))
 
     def code(self, peer: Peer, number: int, request: GetCode) -> None:
         """Python files that a batch brought along."""
         files = self._core.journal.code(request.digest)
         if files is None:
             raise RequestError("bad-request", f"no files are known as {request.digest!r}")
-        self._core.answer(lambda: peer.reply(number, Code(files)))
+        self._core.tell(lambda: peer.reply(number, Code(files)))
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
         """Journal what came of a node's leases."""

@@ -92,7 +92,7 @@ class TaskQueue:
             ValueError, TypeError: it is not such a call.
         """
         del caller
-        self._core.check_room()
+        self._core.check_writable()
         item = _checked_call(call)
         batch = self.batch or self._make()
         index = self._core.ledger.batches[batch].total

@@ -134,7 +134,7 @@ class ResultDict:
         Raises:
             KeyError: no such call was put.
         """
-        self._core.check_room()
+        self._core.check_writable()
         batch = self._batch_of(task)
         seconds = array.array("f", [0.0]).tobytes()  # a plain worker does not say how long it took
         part = (task, task + 1)

@@ -110,6 +110,30 @@ def test_a_full_disk_holds_answers_back_and_service_goes_on_after(core, loop, mo
     assert seen == ["report", "next"]
 
 
+def test_a_full_disk_is_told_and_hides_nothing_but_what_is_not_written(core, loop, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 3600.0)
+    core.submit(row(total=1), b"spec", {}, [])
+    turn(loop)
+    core.check_writable()
+    fill(core)
+    done(core, 1, 0, b"x" * 200_000)
+    turn(loop)
+    seen = []
+    core.answer(lambda: seen.append("acknowledged"))
+    core.tell(lambda: seen.append("told"))
+    assert seen == ["told"]
+    assert core.status(1).state == "running"
+    with pytest.raises(RequestError, match=r"cannot write its journal .*full.*Make") as refusal:
+        core.check_writable()
+    assert refusal.value.code == "journal"
+    core.check_room()
+    core.journal._db.execute("PRAGMA max_page_count = 1000000")
+    core._flush()
+    assert seen == ["told", "acknowledged"]
+    assert core.status(1).state == "done"
+    core.check_writable()
+
+
 def test_too_much_that_cannot_be_written_is_refused(core, monkeypatch):
     monkeypatch.setattr(module, "MAX_PENDING_RECORDS", 1)
     core.submit(row(1), b"", {}, [])
@@ -149,12 +173,13 @@ def test_who_waits_is_not_told_of_what_is_not_journalled(core, loop, monkeypatch
     fill(core)
     done(core, 1, 0, b"x" * 200_000)
     seen = []
-    core.wait(1, 0.01, lambda: core.ledger.batches[1].ended, lambda: seen.append("over"))
-    core.wait(1, 0.0, lambda: False, lambda: seen.append("at once"))
+    told = lambda: seen.append(core.status(1).state)  # noqa: E731
+    core.wait(1, 0.01, lambda: core.ledger.batches[1].ended, told)
+    core.wait(1, 60.0, lambda: core.ledger.batches[1].ended, told)
     timed_out = loop.create_future()
     loop.call_later(0.1, timed_out.set_result, None)
     loop.run_until_complete(timed_out)
-    assert seen == []
+    assert seen == ["running"]
     core.journal._db.execute("PRAGMA max_page_count = 1000000")
 
 
