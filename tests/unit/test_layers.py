@@ -19,6 +19,7 @@ ALLOWED = {
     "version": set(),
     "config": BELOW,
     "cpus": BELOW,
+    "scratch": BELOW,
     "batch": {"batch", *BELOW},
     "wire": {"wire", "batch", "config", *BELOW},
     "server": {"server", "wire", "batch", *BELOW},
@@ -28,7 +29,17 @@ ALLOWED = {
     "heartbeat": {"wire", *BELOW},
     "node": {"engines", "wire", "batch", *BELOW},
     "worker": {"node", "codestore", "heartbeat", "engines", "wire", "batch", "config", *BELOW},
-    "local": {"worker", "server", "engines", "client", "wire", "cpus", "config", *BELOW},
+    "local": {
+        "worker",
+        "server",
+        "engines",
+        "client",
+        "wire",
+        "cpus",
+        "scratch",
+        "config",
+        *BELOW,
+    },  # fmt: skip
     "__init__": {"client", "local", *BELOW},
     "__main__": {"cli"},
 }
