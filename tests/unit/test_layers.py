@@ -39,7 +39,7 @@ ALLOWED = {
         "scratch",
         "config",
         *BELOW,
-    },  # fmt: skip
+    },
     "__init__": {"client", "local", *BELOW},
     "__main__": {"cli"},
 }
