@@ -69,7 +69,7 @@ class Worker:
         self.id = 0
         self._engine = engine
         self._authkey = authkey
-        self._grace = grace
+        self.grace = grace
         self._node = Node(engine.slots)
         self._code = CodeStore(directory)
         self._channel: Channel | None = None
@@ -116,6 +116,11 @@ class Worker:
                     thread.join(CONNECT_SECONDS)
             self._code.remove()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return bool(self._signals)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Drain the node; a second call stops it at once. From any thread or signal handler."""
         self._signals.append(number)
@@ -124,9 +129,9 @@ class Worker:
 
     def _done(self) -> bool:
         if self._signals and self._deadline is None:
-            self._deadline = time.monotonic() + self._grace
+            self._deadline = time.monotonic() + self.grace
             self._node.drain()
-            log.info("stopping: running tasks have %.0f s to end", self._grace)
+            log.info("stopping: running tasks have %.0f s to end", self.grace)
         if self._deadline is None:
             return False
         late = time.monotonic() > self._deadline or len(self._signals) > 1

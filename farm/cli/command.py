@@ -7,6 +7,7 @@ added here to the group and to each command alike.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -72,6 +73,28 @@ def _output(common: Common) -> Output:
     return Quiet() if common.quiet else Tables()
 
 
+class Terminated(KeyboardInterrupt):
+    """A signal asked the command to end; it is taken as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals, beside Ctrl-C's, that ask to end; an ignored one (by nohup) stays ignored."""
+    known = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _heed_signals() -> None:
+    def terminate(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    for number in ending_signals():
+        signal.signal(number, terminate)
+
+
 class FarmCommand(TyperCommand):
     """A command: with the common options, and with an exit code for each kind of error."""
 
@@ -82,6 +105,7 @@ class FarmCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run it; errors become a message and an exit code."""
         common = take_common(ctx)
+        _heed_signals()
         try:
             return super().invoke(ctx)
         except typer.Exit:
@@ -96,6 +120,8 @@ def report(error: BaseException, output: Output, *, debug: bool = False) -> int:
         # Nobody reads; the interpreter would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
+    if isinstance(error, Terminated):
+        return 128 + error.number
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if debug:

@@ -10,6 +10,7 @@ from pathlib import Path
 from farm.cli.rows import Row, loads, params_of, rows
 from farm.cli.writing import csv_lines, json_lines, written
 from farm.client.batch import Batch
+from farm.errors import UsageError
 
 HEAD_TASKS = 100_000
 """Tasks that are looked through for names of parameters, to make a CSV file's header."""
@@ -23,9 +24,22 @@ class Format(enum.StrEnum):
     CSV = "csv"
 
 
+_ENDINGS = {
+    ".csv": Format.CSV,
+    **dict.fromkeys((".jsonl", ".ndjson", ".json", ""), Format.JSONL),
+}
+
+
 def format_of(path: Path) -> Format:
-    """What a file's name says that it holds."""
-    return Format.CSV if path.suffix.lower() == ".csv" else Format.JSONL
+    """What a file's name says that it holds.
+
+    Raises:
+        UsageError: it says something that farm does not write.
+    """
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise UsageError(f"cannot write {path}: farm writes .jsonl and .csv, not {ending}")
+    return _ENDINGS[ending]
 
 
 def recorded_rows(batch: Batch, *, failed: bool = False) -> Iterator[Row]:

@@ -7,6 +7,7 @@ line that the help shows of it stands here.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -36,7 +37,8 @@ COMMANDS = {
 HELP = "Run batches of tasks on the processes of one machine or many."
 EPILOG = (
     "Exit codes: 0 all done, 1 some tasks failed, 2 wrong use or a bad file, "
-    "3 the server cannot be reached, 4 not authorised, 130 interrupted."
+    "3 the server cannot be reached, 4 not authorised, 130 interrupted (143 by SIGTERM, 129 by a "
+    "closed terminal)."
 )
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -102,6 +104,9 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Python has None for a stream that was closed before it started.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for as long as it runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -5,6 +5,7 @@ The result goes to stdout and everything else to stderr, so that a pipe gets the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from typing import IO, Any
 from rich.console import Console, RenderableType
 
 from farm.cli.text import plain, to_json
-from farm.errors import BatchFileError, FarmError
+from farm.errors import BatchFileError, FarmError, UsageError
 
 PIPE_WIDTH = 1000
 """Columns of a table that no terminal limits."""
@@ -137,3 +138,12 @@ def _write(stream: IO[str], text: str) -> None:
         stream.flush()
     except BrokenPipeError as error:
         raise ClosedPipeError from error
+    except OSError as error:
+        _let_go_of(stream)
+        raise UsageError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def _let_go_of(stream: IO[str]) -> None:
+    """What is buffered would be tried, and complained about, once more at the end."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor has no such end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

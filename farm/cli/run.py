@@ -52,6 +52,7 @@ def command(
     loaded = load_file(file, overrides or [], name)
     if output_file is not None:
         check_target(output_file)
+        format_of(output_file)
     with local(settings.values[config.PROCESSES]) as session:
         batch = session.submit(loaded)
         status = _follow(batch, output)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from farm import config, worker
 from farm.cli import logs
-from farm.cli.command import output_of
+from farm.cli.command import ending_signals, output_of
 from farm.cli.options import AuthkeyFile, ConfigFile, Host, Processes, Verbose, flag
 from farm.cli.output import Output, Result
 from farm.cli.settings import CommandSettings
 from farm.cli.text import count
 from farm.cpus import usable_cpus
 from farm.engines.processes import ProcessEngine
+from farm.scratch import scratch_directory
 from farm.wire.address import parse
 
 
@@ -48,19 +49,28 @@ def command(
     values = settings.values
     address, key = parse(values[config.HOST]), settings.find_key()
     slots = values[config.PROCESSES] or usable_cpus()
-    with tempfile.TemporaryDirectory(prefix="farm-node-", ignore_cleanup_errors=True) as directory:
+    with scratch_directory("farm-node") as directory:
         node = worker.Worker(
             ProcessEngine(slots),
             address,
             key,
             name=values[config.NAME] or worker.default_name(),
-            directory=Path(directory),
+            directory=directory,
             grace=values[config.GRACE],
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: node.stop(number))
+        for number in (*ending_signals(), signal.SIGINT):
+            signal.signal(number, lambda number, _: _stop(node, number))
         output = output_of(ctx)
         node.run(lambda joined: _tell(output, joined, slots))
+
+
+def _stop(node: worker.Worker, number: int) -> None:
+    """In a signal's handler: say what happens now, because tasks may go on for a while."""
+    if not node.stopping:
+        text = f"farm: stopping: running tasks have {node.grace:g} s; once more stops at once\n"
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            os.write(2, text.encode())
+    node.stop(number)
 
 
 def _tell(output: Output, node: worker.Worker, slots: int) -> None:
