@@ -95,7 +95,18 @@ def _heed_signals() -> None:
         signal.signal(number, terminate)
 
 
-class FarmCommand(TyperCommand):
+class PlainHelp:
+    """Lets ``--help`` stand in the help like any other switch, without a value's name."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option, as typer makes it otherwise."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+class FarmCommand(PlainHelp, TyperCommand):
     """A command: with the common options, and with an exit code for each kind of error."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

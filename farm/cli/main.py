@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from farm.cli.command import FarmCommand, common_params, report, take_common
+from farm.cli.command import FarmCommand, PlainHelp, common_params, report, take_common
 from farm.cli.options import switch
-from farm.cli.output import Tables
+from farm.cli.output import Tables, writing_to
 from farm.version import __version__
 
 COMMANDS = {
@@ -43,7 +43,7 @@ EPILOG = (
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-class FarmGroup(TyperGroup):
+class FarmGroup(PlainHelp, TyperGroup):
     """The group, which imports the one command that is wanted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,7 +113,8 @@ def main() -> None:
     # A result may be a number of any length; Python's limit is for servers that read numbers.
     sys.set_int_max_str_digits(0)
     try:
-        build()(prog_name="farm")
+        with writing_to(sys.stdout):  # the help, the version
+            build()(prog_name="farm")
     except Exception as error:
         # What the commands raise is reported by them; this is the command line itself.
         sys.exit(report(error, Tables(), debug="--debug" in sys.argv))

@@ -69,7 +69,7 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to this file, all of it or nothing; CSV if it ends in .csv, else JSON lines.",
+        help="Write to this file, all of it or nothing: JSON lines, or CSV (.csv).",
         show_default=False,
     ),
 ]

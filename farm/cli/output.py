@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -75,9 +75,9 @@ class Tables(Output):
 
     def result(self, result: Result) -> None:
         """A table, or a sentence."""
-        console = console_for(sys.stdout)
-        with console.capture() as captured:
-            console.print(result.view())
+        console, view = console_for(sys.stdout), result.view()
+        with writing_to(sys.stdout), console.capture() as captured:
+            console.print(view)  # which writes too, though nothing, at the end of the capture
         _write(sys.stdout, captured.get())
 
     def note(self, text: str) -> None:
@@ -133,9 +133,21 @@ def console_for(stream: IO[str]) -> Console:
 
 
 def _write(stream: IO[str], text: str) -> None:
-    try:
+    with writing_to(stream):
         stream.write(text)
         stream.flush()
+
+
+@contextlib.contextmanager
+def writing_to(stream: IO[str]) -> Iterator[None]:
+    """Around what writes to a stream and does nothing else that could raise an OSError.
+
+    Raises:
+        ClosedPipeError: nobody reads it any more.
+        UsageError: it cannot be written.
+    """
+    try:
+        yield
     except BrokenPipeError as error:
         raise ClosedPipeError from error
     except OSError as error:

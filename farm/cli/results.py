@@ -16,6 +16,7 @@ from farm.cli.options import AuthkeyFile, BatchRef, Host, OutputFile, switch
 from farm.cli.output import Json, Output, Result
 from farm.cli.settings import open_session
 from farm.cli.tables import results_table
+from farm.cli.writing import check_target
 from farm.client.batch import Batch
 from farm.errors import UsageError
 
@@ -52,13 +53,15 @@ def command(
     """
     logs.set_up(0)
     output = output_of(ctx)
+    chosen = format_ or _default(output, output_file)
+    if output_file is not None:
+        _check(output_file, chosen)
     with open_session(host, authkey_file) as session:
         found = session.batch(batch)
         if wait:
             found.wait()
-        chosen = format_ or _default(output, output_file)
         if output_file is not None:
-            _write(output_file, found, chosen, failed=failed)
+            write_file(output_file, found, chosen, failed=failed)
             output.note(f"The results are in {output_file}.")
         elif chosen is Format.TABLE:
             _print_table(output, found, failed=failed)
@@ -74,10 +77,10 @@ def _default(output: Output, path: Path | None) -> Format:
     return Format.JSONL if isinstance(output, Json) else Format.TABLE
 
 
-def _write(path: Path, batch: Batch, chosen: Format, *, failed: bool) -> None:
+def _check(path: Path, chosen: Format) -> None:
     if chosen is Format.TABLE:
         raise UsageError("a table is for people to look at: give --format jsonl or csv for a file")
-    write_file(path, batch, chosen, failed=failed)
+    check_target(path)
 
 
 def _print_table(output: Output, batch: Batch, *, failed: bool) -> None:

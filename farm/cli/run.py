@@ -10,6 +10,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from farm import config
+from farm.batch.suggest import clipped
 from farm.cli import logs, progress
 from farm.cli.command import output_of
 from farm.cli.export import format_of, recorded_rows, write_file
@@ -18,7 +19,7 @@ from farm.cli.output import Output, Result
 from farm.cli.rows import Row
 from farm.cli.settings import CommandSettings
 from farm.cli.statuses import SOME_FAILED, document_of, elapsed, rate_of
-from farm.cli.tables import result_text, results_table
+from farm.cli.tables import MAX_CELL, result_text, results_table
 from farm.cli.text import count, duration, one_line, plain
 from farm.cli.writing import check_target
 from farm.client.batch import Batch
@@ -139,4 +140,4 @@ class _Summary:
 def _failure(row: Row) -> str:
     lines = row["error"]["traceback"].strip().splitlines()[-TRACEBACK_LINES - 1 : -1]
     where = "".join(f"\n    {plain(line)}" for line in lines)
-    return f"  task {row['index']:,}: {one_line(result_text(row))}{where}"
+    return f"  task {row['index']:,}: {one_line(clipped(result_text(row), MAX_CELL))}{where}"

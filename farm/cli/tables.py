@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from farm.batch.suggest import clipped
 from farm.cli.rows import Row
 from farm.cli.text import duration, one_line, to_json
 
@@ -30,10 +32,44 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     return made
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: Any) -> Text | _Cut:
     # In a narrow terminal a row stays one line: text is cut short, numbers are not.
-    text = f"{value:,}" if isinstance(value, int) else one_line(str(value))
-    return Text(text, no_wrap=True, overflow="ellipsis")
+    if isinstance(value, int):
+        return Text(f"{value:,}", no_wrap=True, overflow="ellipsis")
+    return _Cut(one_line(cut(str(value), MAX_CELL)))
+
+
+class _Cut:
+    """Text that is cut to its column's width once that is known."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, Text(self._text))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(cut(self._text, options.max_width), no_wrap=True, overflow="ellipsis")
+
+
+def cut(text: str, width: int) -> str:
+    """Text without its middle if it is too long: paths and the like differ at their ends.
+
+    Args:
+        text: any.
+        width: columns of a terminal that it may take.
+
+    Example:
+        >>> cut("path='/usr/lib/python3/abc.py'", 16)
+        "path='/u…abc.py'"
+    """
+    # Nothing but the ends of a very long text is looked at.
+    if len(text) <= 2 * width and cell_len(text) <= width:
+        return text
+    head = width // 2
+    tail = max(width - head - 1, 0)
+    end = text[-2 * width :][::-1]
+    return f"{set_cell_size(text[: 2 * width], head)}…{set_cell_size(end, tail)[::-1]}"
 
 
 def results_table(rows: Sequence[Row]) -> Table:
@@ -58,8 +94,8 @@ def _cells(row: Row, *, failed: bool, nodes: bool) -> list[Any]:
 def params_text(params: Any) -> str:
     """Parameters as they would be written in a call."""
     if not isinstance(params, dict):
-        return clipped(str(params), MAX_CELL)
-    return clipped(", ".join(f"{key}={value!r}" for key, value in params.items()), MAX_CELL)
+        return str(params)
+    return ", ".join(f"{key}={value!r}" for key, value in params.items())
 
 
 def result_text(row: Row) -> str:
@@ -67,7 +103,6 @@ def result_text(row: Row) -> str:
     error = row.get("error")
     if error is None:
         result = row["result"]
-        text = result if isinstance(result, str) else to_json(result)
-        return clipped(text, MAX_CELL)
+        return result if isinstance(result, str) else to_json(result)
     kind = f"{error['type']}: " if error["type"] else ""
-    return clipped(f"{kind}{error['message']}", MAX_CELL)
+    return f"{kind}{error['message']}"

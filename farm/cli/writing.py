@@ -98,18 +98,25 @@ def written(path: Path) -> Iterator[IO[str]]:
     """
     check_target(path)
     if _is_special(path):
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with _telling(path), path.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
     target = path.resolve()
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            yield file
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        with _telling(path):
+            with part.open("x", encoding="utf-8", newline="") as file:
+                yield file
+            if target.exists():
+                shutil.copymode(target, part)
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

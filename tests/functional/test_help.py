@@ -59,6 +59,14 @@ def test_the_help_of_a_command(farm_cli: FarmCli, name: str, words: tuple[str, .
         assert word in ran.out
 
 
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in COMMANDS)])
+def test_a_switch_has_no_value_in_the_help(farm_cli: FarmCli, arguments: tuple[str, ...]) -> None:
+    ran = farm_cli.run(*arguments, "-h")
+
+    assert "--help" in ran.out
+    assert "<bool" not in ran.out
+
+
 def test_help_is_quick(farm_cli: FarmCli) -> None:
     bare = farm_cli.home / "bare.py"
     bare.write_text(BARE)
