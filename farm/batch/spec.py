@@ -11,6 +11,13 @@ from typing import Annotated, Any
 import msgspec
 
 
+MAX_DELAY = 86_400.0
+"""Seconds that a retry waits at most, whatever its backoff says."""
+
+MAX_RATE = 1e6
+"""Tasks a second; beyond it a limit limits nothing."""
+
+
 class PythonCall(msgspec.Struct, frozen=True, tag="python"):
     """A function, coroutine function or class (made with the parameters, then ``run()``).
 
@@ -58,11 +65,32 @@ class Options(msgspec.Struct, frozen=True):
         retries: further attempts after a failed one, 0 to 1000.
         timeout: seconds an attempt may take, above 0; None for no limit.
         priority: batches of a higher one are served first, -1000 to 1000.
+        delay: seconds before the first retry.
+        backoff: each further retry waits so many times as long as the one before.
+        jitter: a retry's delay is varied at random by up to this share of it, 0 to 1.
+        crash_limit: processes that one task may take with it before it has failed, 1 to 100.
+        max_failures: the batch is stopped when more tasks than this have failed; None for never.
+        max_failure_share: likewise when more than this share of its tasks have, 0 to 1.
+        rerun: False for tasks that must not run twice: one whose process, node or connection was
+            lost before its outcome was recorded has failed as ``lost``.
+        max_parallel: so many of the batch's tasks run at a time on the whole farm.
+        rate: so many of the batch's tasks begin in a second on the whole farm.
+        memory: bytes that the process of a task may allocate.
     """
 
     retries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     timeout: Annotated[float, msgspec.Meta(gt=0)] | None = None
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
+    delay: Annotated[float, msgspec.Meta(ge=0, le=MAX_DELAY)] = 0.0
+    backoff: Annotated[float, msgspec.Meta(ge=1, le=100)] = 1.0
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    crash_limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    max_failures: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_failure_share: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    rerun: bool = True
+    max_parallel: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rate: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE)] | None = None
+    memory: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class Spec(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from farm.errors import ProtocolError
-from farm.wire import leases, messages
+from farm.wire import controls, leases, messages
 from farm.wire.messages import Message
 
 Request = (
@@ -26,6 +26,12 @@ Request = (
     | messages.GetResults
     | messages.Cancel
     | messages.GetNodes
+    | controls.Pause
+    | controls.Resume
+    | controls.Retry
+    | controls.Forget
+    | controls.Restore
+    | controls.DrainNode
     | leases.Join
     | leases.Want
     | messages.GetBlock
@@ -46,11 +52,15 @@ Reply = (
     | messages.SpecFound
     | messages.Outcomes
     | messages.Nodes
+    | controls.Retried
+    | controls.Draining
     | leases.Joined
     | leases.Lease
     | messages.Block
     | leases.Code
     | leases.Dropped
+    | leases.Recall
+    | leases.Drain
 )
 """What a server sends."""
 

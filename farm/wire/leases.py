@@ -30,6 +30,7 @@ class Join(Message):
     node: int
     held: list[Held]
     token: str
+    draining: bool = False
 
 
 class Joined(Message):
@@ -42,9 +43,13 @@ class Joined(Message):
 
 
 class Want(Message):
-    """The node has room for ``free`` slots' work; replaces what it said before. No answer."""
+    """The node has room for ``free`` slots' work; replaces what it said before. No answer.
+
+    ``idle`` of these slots have nothing to run; the work of the others would wait on the node.
+    """
 
     free: int
+    idle: int = 0
 
 
 class Lease(Message):
@@ -112,6 +117,16 @@ class Dropped(Message):
     """The server wants no more of a batch (sent with id 0): kill what runs, forget the rest."""
 
     batch: int
+
+
+class Recall(Message):
+    """A batch is paused (sent with id 0): give back what of it has not begun."""
+
+    batch: int
+
+
+class Drain(Message):
+    """The node is to finish what runs, take nothing new, and leave (sent with id 0)."""
 
 
 class Leave(Message):

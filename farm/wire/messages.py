@@ -11,7 +11,7 @@ import msgspec
 
 from farm.batch.spec import Options
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The number a client names when it connects; raised by any change an older peer cannot read."""
 
 Range = tuple[int, int]
@@ -65,7 +65,8 @@ class Submit(Message):
     """A new batch. ``token`` makes it idempotent. Answered by `Submitted`.
 
     ``spec`` is a `farm.batch.spec.Spec` without its files; those travel as ``files``, stored once
-    under ``digest``. ``open`` means that `Append` will follow and ``total`` will grow.
+    under ``digest``. ``open`` means that `Append` will follow and ``total`` will grow. ``paused``
+    means that no task begins before `Resume` (of `farm.wire.controls`).
     """
 
     token: str
@@ -77,6 +78,7 @@ class Submit(Message):
     digest: str = ""
     blocks: list[Block] = []
     open: bool = False
+    paused: bool = False
 
 
 class Submitted(Message):
@@ -115,8 +117,10 @@ class Status(Message):
     """How a batch stands; times are seconds since the epoch by the server's clock, 0 if not yet.
 
     ``total = pending + running + done + failed + cancelled``. ``state`` is ``waiting``,
-    ``running``, ``done`` (every task succeeded), ``failed`` (all ended, some failed) or
-    ``cancelled``. ``retried`` counts attempts beyond the first. ``now`` is when it stood so.
+    ``running``, ``paused``, ``done`` (every task succeeded), ``failed`` (all ended, some failed)
+    or ``cancelled``; ``reason`` says why, where somebody or something ended or paused it.
+    ``retried`` counts attempts beyond the first, ``repeated`` tasks that were done once more and
+    whose second result was dropped. ``now`` is when it stood so.
     """
 
     batch: int
@@ -137,6 +141,9 @@ class Status(Message):
     open: bool
     nodes: list[NodeShare]
     now: float = 0.0
+    paused: bool = False
+    reason: str = ""
+    repeated: int = 0
 
     @property
     def over(self) -> bool:

@@ -1,0 +1,73 @@
+"""What clients say to control batches and nodes; see `farm.wire.messages` for the rest.
+
+As all requests, these are idempotent. Those that name a batch by ``ref`` (an id, a name, ``last``)
+are sent with its id by farm's own client, so that one that is sent again means the same batch.
+"""
+
+from __future__ import annotations
+
+from farm.wire.messages import Message, Outcome, Range, Status
+
+
+class Pause(Message):
+    """Begin no further task of a batch; what runs goes on. Answered by its `Status`."""
+
+    ref: str
+
+
+class Resume(Message):
+    """Go on with a batch that is paused. Answered by its `Status`."""
+
+    ref: str
+
+
+class Retry(Message):
+    """Try tasks again that failed, or that were cancelled. Answered by `Retried`.
+
+    ``ranges`` names them; those of them that are done, or not over, stay as they are. Without
+    ranges it means all that failed and, unless ``failed``, all that were cancelled.
+    """
+
+    ref: str
+    ranges: list[Range] = []
+    failed: bool = False
+
+
+class Retried(Message):
+    """How many tasks are tried again, and how the batch stands."""
+
+    tasks: int
+    status: Status
+
+
+class Forget(Message):
+    """Remove a batch that has ended, with its outcomes. Answered by `Done`."""
+
+    batch: int
+
+
+class Restore(Message):
+    """Outcomes of a batch that another server recorded. Answered by `Done`.
+
+    Only for a batch that was submitted ``paused`` and has not been resumed. What has an outcome
+    already keeps it.
+    """
+
+    batch: int
+    outcomes: list[Outcome]
+
+
+class DrainNode(Message):
+    """Let a node finish what runs, take nothing new, and leave. Answered by `Draining`.
+
+    ``ref`` is the node's id or its name.
+    """
+
+    ref: str
+
+
+class Draining(Message):
+    """The node has been told so."""
+
+    node: int
+    name: str
