@@ -1,9 +1,8 @@
-"""What clients ask: submit, look, wait, read, cancel."""
+"""What clients ask: submit, look, wait, read."""
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -11,14 +10,14 @@ import msgspec
 from farm.batch import spec as specs
 from farm.batch.shipped import digest
 from farm.errors import RequestError
+from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
-from farm.server.journal import BatchRow
 from farm.server.peers import Peer
+from farm.server.reading import BatchRow
 from farm.wire.messages import (
     Append,
     Batches,
     Block,
-    Cancel,
     Done,
     GetOutcomes,
     GetResults,
@@ -37,8 +36,6 @@ MAX_WAIT = 60.0
 
 MAX_LISTED = 10_000
 MAX_TASKS = 2**63 - 1
-QUEUE_TOKEN = "plain-queue"
-"""The submission token of the batch behind `get_task_queue`."""
 
 
 class Clients:
@@ -46,12 +43,10 @@ class Clients:
 
     Args:
         core: the server's state.
-        drop: tells the nodes that a batch is no longer wanted.
     """
 
-    def __init__(self, core: Core, drop: Callable[[int], None]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._drop = drop
 
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
@@ -63,8 +58,7 @@ class Clients:
             known = core.next_batch()
             row = BatchRow(
                 known, request.token, request.name, request.total, request.options,
-                request.digest, open=request.open, cancelled=False, submitted=time.time(),
-                started=0.0, ended=0.0,
+                request.digest, core.wall(), open=request.open, paused=request.paused,
             )  # fmt: skip
             core.submit(row, request.spec, request.files, request.blocks)
         self._answer(peer, number, lambda: Submitted(known))
@@ -158,17 +152,6 @@ class Clients:
             return Outcomes(core.count_attempts(batch, found), cursor, not found, state.state)
 
         self._tell(peer, number, page)
-
-    def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
-        """Give up what is not done of a batch."""
-        core = self._core
-        batch = core.find(request.ref)
-        if core.infos[batch].token == QUEUE_TOKEN:
-            raise RequestError("bad-request", "the task queue of plain clients is not cancelled")
-        self._drop(batch)
-        if core.ledger.cancel(batch):
-            core.touch(batch)
-        self._answer(peer, number, lambda: core.status(batch))
 
     # -- answering ----------------------------------------------------------------------------
 
