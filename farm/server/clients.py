@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -14,6 +14,7 @@ from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.reading import BatchRow
+from farm.server.states import Batch
 from farm.wire.messages import (
     Append,
     Batches,
@@ -25,6 +26,7 @@ from farm.wire.messages import (
     GetStatus,
     ListBatches,
     Message,
+    Outcome,
     Outcomes,
     SpecFound,
     Submit,
@@ -113,7 +115,7 @@ class Clients:
         def page() -> Outcomes:
             found, cursor = core.journal.outcomes_after(batch, request.cursor)
             ended = state.ended and not found and not core.journal.pending
-            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
             return state.ended or core.infos[batch].seq > request.cursor
@@ -134,7 +136,7 @@ class Clients:
             ended = (
                 state.ended and not core.journal.pending and (not found or cursor >= state.total)
             )
-            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
             return state.ended or request.start in state.done or request.start in state.failed
@@ -149,7 +151,7 @@ class Clients:
         def page() -> Outcomes:
             found = core.journal.recorded_from(batch, request.start, failed=request.failed)
             cursor = found[-1].stop if found else request.start
-            return Outcomes(core.count_attempts(batch, found), cursor, not found, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, not found, state.state)
 
         self._tell(peer, number, page)
 
@@ -188,6 +190,23 @@ def core_batch(core: Core, batch: int) -> int:
     if batch not in core.infos:
         raise RequestError("unknown-batch", f"there is no batch {batch}")
     return batch
+
+
+def _with_attempts(state: Batch, outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes, with the attempts of those tasks that took more than one."""
+    attempts = state.attempts
+    for outcome in outcomes if attempts else ():
+        success = 0 if outcome.failure else 1
+        counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
+        outcome.retried.extend((index, count) for index, count in counts if count > 1)
+    return outcomes
+
+
+def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:
+    """The indices of an outcome that had failed attempts, looked for on the shorter side."""
+    if outcome.stop - outcome.start < len(attempts):
+        return (index for index in range(outcome.start, outcome.stop) if index in attempts)
+    return (index for index in attempts if outcome.start <= index < outcome.stop)
 
 
 def _check_submission(request: Submit) -> None:

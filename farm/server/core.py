@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -19,12 +19,12 @@ from farm.errors import RequestError
 from farm.server.around import Hooks, Info
 from farm.server.blocks import BlockCache
 from farm.server.journal import Journal
-from farm.server.ledger import Grant, Ledger, Verdict
+from farm.server.ledger import Ledger
 from farm.server.reading import BatchRow
 from farm.server.recovery import Ghost, recover
-from farm.server.states import Range
+from farm.server.states import Grant, Range, Verdict
 from farm.server.turns import Turns
-from farm.wire.messages import Block, Failure, NodeShare, Outcome, Status
+from farm.wire.messages import Block, Failure, NodeShare, Status
 
 log = logging.getLogger("farm.server")
 
@@ -234,17 +234,21 @@ class Core(Turns):
         grant = self.ledger.lease(node, free, idle=idle, now=self.loop.time())
         if grant is None:
             return None
-        info = self.infos[grant.batch]
-        if not info.started:
-            info.started = self.wall()
-            self.note(grant.batch)
-            self.plan_flush()
+        self.begin(grant.batch)
         if not self.ledger.batches[grant.batch].options.rerun:
             name = self.ledger.nodes[node].name
             for start, stop in grant.ranges:
                 for index in range(start, stop):
                     self.journal.add_begun(grant.batch, index, token, name)
         return grant
+
+    def begin(self, batch: int) -> None:
+        """A lease of a batch was made; the first one is noted."""
+        info = self.infos[batch]
+        if not info.started:
+            info.started = self.wall()
+            self.note(batch)
+            self.plan_flush()
 
     def _lease_out(self) -> None:
         """After a commit: lease, and be back when there will be more although nothing happens."""
@@ -371,15 +375,6 @@ class Core(Turns):
         self.infos[batch].seq = self._seq
         return self._seq
 
-    def count_attempts(self, batch: int, outcomes: list[Outcome]) -> list[Outcome]:
-        """The outcomes, with the attempts of those tasks that took more than one."""
-        attempts = self.ledger.batches[batch].attempts
-        for outcome in outcomes if attempts else ():
-            success = 0 if outcome.failure else 1
-            counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
-            outcome.retried.extend((index, count) for index, count in counts if count > 1)
-        return outcomes
-
     # -- blocks, and the end of a turn ----------------------------------------------------------
 
     def block(self, batch: int, index: int) -> Block | None:
@@ -396,10 +391,3 @@ class Core(Turns):
             info.ended = self.wall()
             self.note(batch)
         self.changed(batch)
-
-
-def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:
-    """The indices of an outcome that had failed attempts, looked for on the shorter side."""
-    if outcome.stop - outcome.start < len(attempts):
-        return (index for index in range(outcome.start, outcome.stop) if index in attempts)
-    return (index for index in attempts if outcome.start <= index < outcome.stop)

@@ -8,10 +8,8 @@ ledger says was recorded is what the server journals.
 
 from __future__ import annotations
 
-import enum
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
@@ -21,30 +19,13 @@ from farm.server.holding import hold, release, resize, settle
 from farm.server.pace import Pace
 from farm.server.schedule import Schedule
 from farm.server.sizing import lease_size
-from farm.server.states import Batch, Node, Range, Share, outside, size_of
+from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, outside, size_of
 
 SILENT_SECONDS = 10.0
 """A node of which nothing was heard for so long gives up its leases."""
 
 _LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
 _MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
-
-
-class Verdict(enum.Enum):
-    """What becomes of a failed attempt."""
-
-    RETRY = "retry"
-    FINAL = "final"
-    DROPPED = "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A lease that was just made."""
-
-    batch: int
-    ranges: list[Range]
-    mean: float
 
 
 class Ledger:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from farm.errors import RequestError
 from farm.server.core import Core
-from farm.server.ledger import Grant
 from farm.server.peers import Peer
-from farm.server.states import Node
+from farm.server.states import Grant, Node
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,

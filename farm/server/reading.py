@@ -85,24 +85,13 @@ class Reader:
             "SELECT id, token, name, total, options, digest, submitted, started, ended, open,"
             " cancelled, paused, reason, dropped FROM batches WHERE NOT forgotten ORDER BY id"
         )
-        for (
-            id_,
-            token,
-            name,
-            total,
-            options,
-            digest,
-            *times,
-            is_open,
-            cancelled,
-            paused,
-            why,
-            cut,
-        ) in rows:
+        for row in rows:
+            id_, token, name, total, options, digest, submitted, started, ended, *flags = row
+            is_open, cancelled, paused, reason, dropped = flags
             yield BatchRow(
-                id_, token, name, total, _options.decode(options), digest, *times,
-                open=bool(is_open), cancelled=bool(cancelled), paused=bool(paused), reason=why,
-                dropped=None if cut is None else _ranges.decode(cut),
+                id_, token, name, total, _options.decode(options), digest, submitted, started,
+                ended, bool(is_open), bool(cancelled), bool(paused), reason,
+                None if dropped is None else _ranges.decode(dropped),
             )  # fmt: skip
 
     def forgotten(self) -> list[int]:
@@ -158,8 +147,8 @@ class Reader:
         rows = self._db.execute(
             "SELECT batch, task, kind, node, seconds, at, delay, counts FROM attempts ORDER BY at"
         )
-        for *values, counts in rows:
-            yield Attempt(*values, counts=bool(counts))
+        for batch, index, kind, node, seconds, at, delay, counts in rows:
+            yield Attempt(batch, index, kind, node, seconds, at, delay, bool(counts))
 
     def begun(self) -> Iterator[tuple[int, int, str, str]]:
         """Tasks that must not run twice and have no outcome: batch, index, node's token, node."""

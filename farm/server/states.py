@@ -1,7 +1,8 @@
-"""What the ledger keeps of each batch and node. Pure; only `farm.server.ledger` changes it."""
+"""What the ledger keeps of each batch and node, and answers. Pure; only the ledger changes it."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -128,6 +129,23 @@ class Node:
         Plain clients that work have negative ids; they take single calls of the queue alone.
         """
         return self.id > 0 and not self.draining
+
+
+class Verdict(enum.Enum):
+    """What becomes of a failed attempt."""
+
+    RETRY = "retry"
+    FINAL = "final"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease that was just made."""
+
+    batch: int
+    ranges: list[Range]
+    mean: float
 
 
 def outside(part: Range, kept: RangeSet) -> list[Range]:
