@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 
 from farm.batch.spec import MAX_DELAY
 from farm.server.states import Batch
@@ -27,8 +27,14 @@ def count(state: Batch, index: int, kind: str) -> bool:
     return errors <= options.retries
 
 
-def delay(state: Batch, index: int, chance: random.Random) -> float:
-    """Seconds until the next attempt: exponential back-off, varied at random."""
+def delay(state: Batch, index: int, chance: Callable[[], float]) -> float:
+    """Seconds until the next attempt: exponential back-off, varied at random.
+
+    Args:
+        state: the task's batch.
+        index: the task.
+        chance: gives a number from 0 to 1.
+    """
     options = state.options
     if not options.delay:
         return 0.0
@@ -37,7 +43,7 @@ def delay(state: Batch, index: int, chance: random.Random) -> float:
         seconds = options.delay * options.backoff**before
     except OverflowError:
         seconds = MAX_DELAY
-    return min(MAX_DELAY, seconds) * (1.0 + options.jitter * chance.uniform(-1.0, 1.0))
+    return min(MAX_DELAY, seconds) * (1.0 + options.jitter * (2.0 * chance() - 1.0))
 
 
 def forgive(state: Batch, start: int, stop: int) -> None:

@@ -37,7 +37,7 @@ class Core(Turns):
         loop: the server's; its ``time`` is the only clock that durations are measured by.
         hooks: see there.
         wall: seconds since the epoch, for people.
-        chance: gives the jitter of retries.
+        chance: gives a number from 0 to 1, for the jitter of retries.
 
     Raises:
         JournalError: what is in the journal cannot be read.
@@ -50,7 +50,7 @@ class Core(Turns):
         hooks: Hooks,
         *,
         wall: Callable[[], float] = time.time,
-        chance: random.Random | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(journal, loop, self._lease_out, hooks.give_up)
         self.ledger = Ledger(chance)

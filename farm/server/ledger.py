@@ -8,8 +8,7 @@ ledger says was recorded is what the server journals.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
@@ -32,7 +31,7 @@ class Ledger:
     """All batches and nodes.
 
     Args:
-        chance: gives the jitter of retries.
+        chance: gives a number from 0 to 1, for the jitter of retries.
 
     Example:
         >>> ledger = Ledger()
@@ -44,10 +43,10 @@ class Ledger:
         [(0, 2)]
     """
 
-    def __init__(self, chance: random.Random | None = None) -> None:
+    def __init__(self, chance: Callable[[], float] = lambda: 0.5) -> None:
         self.batches: dict[int, Batch] = {}
         self.nodes: dict[int, Node] = {}
-        self._chance = chance or random.Random()
+        self._chance = chance
         self._schedule = Schedule(self.batches)
         self._slots = 0
 

@@ -31,7 +31,7 @@ class Service:
         give_up: called with what makes it impossible to go on.
         keep: seconds for which a batch that has ended is kept; None for as long as it takes.
         wall: seconds since the epoch.
-        chance: gives the jitter of retries.
+        chance: gives a number from 0 to 1, for the jitter of retries.
 
     Raises:
         JournalError: what is in the journal cannot be read.
@@ -45,7 +45,7 @@ class Service:
         *,
         keep: float | None = None,
         wall: Callable[[], float] = time.time,
-        chance: random.Random | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         hooks = Hooks(lambda: self.desk.hand_out(), lambda batch: self.desk.drop(batch), give_up)
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
