@@ -227,7 +227,7 @@ class Core(Turns):
     # -- leases -------------------------------------------------------------------------------
 
     def lease(self, node: int, token: str, free: int, idle: int) -> Grant | None:
-        """Work for a node (see `Ledger.lease`); what must not run twice is journalled first.
+        """Work for a node (see `Ledger.lease`); a lease that binds is journalled first.
 
         The lease of such a batch is to be sent by `answer`.
         """
@@ -235,7 +235,7 @@ class Core(Turns):
         if grant is None:
             return None
         self.begin(grant.batch)
-        if not self.ledger.batches[grant.batch].options.rerun:
+        if self.ledger.batches[grant.batch].binding:
             name = self.ledger.nodes[node].name
             for start, stop in grant.ranges:
                 for index in range(start, stop):
@@ -269,19 +269,19 @@ class Core(Turns):
         self, node: int, token: str, held: list[tuple[int, list[Range]]]
     ) -> Iterator[tuple[int, list[Range]]]:
         """A node came back (see `Ledger.present`): what it is to drop."""
-        before = {batch: list(ranges) for batch, ranges in self._once(node)}
+        before = {batch: list(ranges) for batch, ranges in self._bound(node)}
         yield from self.ledger.present(node, held)
-        after = {batch: list(ranges) for batch, ranges in self._once(node)}
+        after = {batch: list(ranges) for batch, ranges in self._bound(node)}
         for batch in before.keys() | after.keys():
             for part in before.get(batch, []):
                 self.journal.drop_begun(batch, *part)
             for index in (i for part in after.get(batch, []) for i in range(*part)):
                 self.journal.add_begun(batch, index, token, self.ledger.nodes[node].name)
 
-    def _once(self, node: int) -> list[tuple[int, RangeSet]]:
-        """What a node holds that must not run twice."""
+    def _bound(self, node: int) -> list[tuple[int, RangeSet]]:
+        """What a node holds by leases that bind."""
         batches = [self.ledger.batches[batch] for batch in self.ledger.nodes[node].batches]
-        return [(state.id, state.leased[node]) for state in batches if not state.options.rerun]
+        return [(state.id, state.leased[node]) for state in batches if state.binding]
 
     def leave(self, node: int) -> None:
         """A node is gone; what it held is pending again, or lost if it must not run twice."""
@@ -289,6 +289,9 @@ class Core(Turns):
         if known is None:
             return
         held = list(known.batches)
+        for batch, bound in self._bound(node):
+            for part in bound:
+                self.journal.drop_begun(batch, *part)
         for batch, ranges in self.ledger.leave(node):
             text = (
                 f"the node {known.name!r} was lost while it had this task, and the batch says "
@@ -304,7 +307,7 @@ class Core(Turns):
         """A node has not begun these."""
         returned = self.ledger.give_back(node, batch, ranges)
         if batch in self.infos:
-            if not self.ledger.batches[batch].options.rerun:
+            if self.ledger.batches[batch].binding:
                 for part in returned:
                     self.journal.drop_begun(batch, *part)
             self.touch(batch)
@@ -333,7 +336,7 @@ class Core(Turns):
         """Journal what the ledger says is done; ``payload`` begins at index ``first``."""
         seq = self._next_seq(batch)
         self.journal.add_done(seq, batch, part, node, elapsed, first, payload, seconds)
-        if not self.ledger.batches[batch].options.rerun:
+        if self.ledger.batches[batch].binding:
             self.journal.drop_begun(batch, *part)
 
     def record_failed(
@@ -348,6 +351,8 @@ class Core(Turns):
         match verdict:
             case Verdict.RETRY:
                 self.journal.add_attempt(batch, index, name, seconds, self.wall(), delay, failure)
+                if self.ledger.batches[batch].binding:
+                    self.journal.drop_begun(batch, index, index + 1)
             case Verdict.FINAL:
                 self.add_failed(batch, index, name, seconds, failure)
                 self._end_if_broken(batch)
@@ -367,7 +372,7 @@ class Core(Turns):
     ) -> None:
         """Journal what the ledger says has failed."""
         self.journal.add_failed(self._next_seq(batch), batch, index, node, seconds, failure)
-        if not self.ledger.batches[batch].options.rerun:
+        if self.ledger.batches[batch].binding:
             self.journal.drop_begun(batch, index, index + 1)
 
     def _next_seq(self, batch: int) -> int:

@@ -276,10 +276,10 @@ class NodeDesk:
         lease = Lease(
             grant.batch, grant.ranges, grant.mean, self._inline_blocks(grant.batch, grant.ranges)
         )
-        if self._core.ledger.batches[grant.batch].options.rerun:
-            peer.push(lease)
+        if self._core.ledger.batches[grant.batch].binding:
+            self._core.answer(lambda: peer.push(lease))  # who has it is journalled before
         else:
-            self._core.answer(lambda: peer.push(lease))  # who has it must be journalled before
+            peer.push(lease)
 
     def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
         """The first blocks of a lease, as long as they are small."""

@@ -56,13 +56,13 @@ def recover(journal: Journal, ledger: Ledger, *, now: float, wall: float) -> Fou
             ledger.submit(row.id, row.total, row.options, open=row.open, paused=row.paused)
         replay = Replay(ledger)
         _outcomes(journal, ledger, replay)
+        for row in found.rows:
+            if row.cancelled:
+                replay.dropped(row.id, row.dropped)
         _attempts(journal, ledger, replay, now, wall)
         found.ghosts = _leases(journal, ledger, replay, now)
     except (sqlite3.Error, msgspec.MsgspecError) as error:
         raise journal.refusal(error) from error
-    for row in found.rows:
-        if row.cancelled:
-            replay.dropped(row.id, row.dropped)
     return found
 
 

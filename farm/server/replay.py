@@ -32,7 +32,7 @@ class Replay:
     def dropped(self, batch: int, ranges: list[Range] | None) -> None:
         """What of a cancelled batch is not wanted; all that has no outcome if None.
 
-        Called after everything else of the batch was restored.
+        Called after the batch's outcomes were restored.
         """
         state = self._ledger.batches[batch]
         state.cancelled, state.open = True, False

@@ -71,6 +71,15 @@ class Batch:
         return not options.rerun or options.max_parallel is not None or options.rate is not None
 
     @property
+    def binding(self) -> bool:
+        """Whether its leases are journalled, because nobody else may be given them in between.
+
+        They outlive the server: what must not run twice may have begun, and what may only run so
+        many times at once still runs on nodes that have not come back yet.
+        """
+        return not self.options.rerun or self.options.max_parallel is not None
+
+    @property
     def ended(self) -> bool:
         """Whether no further outcome will be recorded."""
         over = self.done.count + self.failed.count + self.dropped.count
