@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -212,3 +213,72 @@ async def leave_behind(index):
     running = len(asyncio.all_tasks())
     asyncio.get_running_loop().create_task(asyncio.sleep(100))
     return running
+
+
+class NoRoom(MemoryError):
+    """As numpy has one."""
+
+
+kept = []
+
+
+def soft_limit(index):
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+def allocate(index, sizes):
+    """Allocate, and let go at once."""
+    return len(bytearray(sizes[index] << 20))
+
+
+def keep(index, sizes):
+    """Allocate, and keep it in a global."""
+    kept.append(bytearray(sizes[index] << 20))
+    return os.getpid()
+
+
+async def allocate_in_group(index):
+    async def one():
+        return bytearray(1 << 40)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one())
+
+
+def own_kind(index):
+    raise NoRoom("unable to allocate an array")
+
+
+def fill(index):
+    """Take memory down to the last byte, and keep it."""
+    size = 1 << 24
+    while size:
+        try:
+            kept.append(bytearray(size))
+        except MemoryError:
+            size >>= 1
+    while True:
+        kept.append([None, index])
+
+
+def fill_quietly(index, full):
+    """One of many takes memory down to the last byte, and says nothing."""
+    if index == full:
+        try:
+            fill(index)
+        except MemoryError:
+            pass
+    return str(index) * 1000
+
+
+def full_result(index, sizes):
+    """A result that fits the limit once, and not twice."""
+    return b"x" * (sizes[index] << 20)
+
+
+def abort_without_memory(index):
+    """As a C library may that got no memory."""
+    try:
+        bytearray(1 << 40)
+    except MemoryError:
+        os.abort()
