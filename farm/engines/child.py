@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
 from typing import Any
 
 from farm.engines.exits import NO_MEMORY
 from farm.engines.failure import CallError
 from farm.engines.invoke import Arguments
-from farm.engines.isolation import isolate, kill_own_group, out_of_reach
+from farm.engines.isolation import die_with_owner, isolate, kill_own_group, out_of_reach
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
 from farm.engines.porter import Job, Porter
@@ -32,16 +33,24 @@ written first, so that an old beginning never stands beside a new index."""
 NUMBERS = 2
 
 
-def main(link: socket.socket, progress: Any, number: int, environment: dict[str, str]) -> None:
+def main(
+    link: socket.socket,
+    lifeline: Connection,
+    progress: Any,
+    number: int,
+    environment: dict[str, str],
+) -> None:
     """Run chunks until the owner says `Leave`.
 
     Args:
         link: the slot's end of its pipe.
+        lifeline: a pipe that closes with the owner.
         progress: an array of 64-bit integers shared with the owner, `NUMBERS` a slot.
         number: which slot this is, from 0.
         environment: the owner's.
     """
     isolate(environment)
+    die_with_owner(lifeline)
     link = out_of_reach(link)
     shown = memoryview(progress).cast("B").cast("q")[NUMBERS * number : NUMBERS * (number + 1)]
     limit = MemoryLimit()

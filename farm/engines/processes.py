@@ -309,8 +309,8 @@ class ProcessEngine:
             raise EngineError("the engine has not been started")
         shown = self._shown[NUMBERS * number : NUMBERS * (number + 1)]
         shown[INDEX], shown[BEGAN] = -1, 0
-        process, link = start_process(self._context, number, self._progress)
-        slot = Slot(number, process, link, shown)
+        process, pipe = start_process(self._context, number, self._progress)
+        slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot
         self._start_at.pop(number, None)
         self._watch.add(slot.pipe, slot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -60,16 +59,16 @@ class Slot:
     Args:
         number: which slot it is, from 0.
         process: started.
-        link: the owner's end of its pipe.
+        pipe: the owner's end of its pipe.
         shown: the two numbers it shows (see `farm.engines.child`).
     """
 
     def __init__(
-        self, number: int, process: BaseProcess, link: socket.socket, shown: memoryview
+        self, number: int, process: BaseProcess, pipe: OwnerPipe, shown: memoryview
     ) -> None:
         self.number = number
         self.process = process
-        self.pipe = OwnerPipe(link)
+        self.pipe = pipe
         if process.pid is None:  # as a group's number, 0 would be the owner's own
             raise ValueError("the process of a slot has not been started")
         self.pid: int = process.pid

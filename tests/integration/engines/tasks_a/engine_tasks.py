@@ -1,6 +1,7 @@
 """What the slots run in the engine's tests."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -264,10 +265,8 @@ def fill(index):
 def fill_quietly(index, full):
     """One of many takes memory down to the last byte, and says nothing."""
     if index == full:
-        try:
+        with contextlib.suppress(MemoryError):
             fill(index)
-        except MemoryError:
-            pass
     return str(index) * 1000
 
 
