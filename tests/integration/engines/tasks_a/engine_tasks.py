@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -116,9 +117,14 @@ def mark(directory, index):
         file.write(f"{index}\n")
 
 
-def kill_once(index, directory, victim):
-    if index == victim:
+def die_at(index, victim, way):
+    """One of many ends its process."""
+    if index == victim and way == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif index == victim and way == "exit":
+        os._exit(1)
+    elif index == victim:
+        return len(bytearray(1 << 40))
     return index
 
 
@@ -139,6 +145,44 @@ def hang(index, directory):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
             pass
+    return index
+
+
+def begin(directory, index):
+    """Leave the time at which this attempt began."""
+    mark(directory, index)
+    Path(directory, f"began-{index}").write_text(str(time.monotonic()))
+
+
+def sleep_for_ever(index, directory):
+    begin(directory, index)
+    time.sleep(1000)
+
+
+def ignore_sigterm(index, directory):
+    begin(directory, index)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+
+
+def block_signals(index, directory):
+    begin(directory, index)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        time.sleep(1000)
+
+
+def hold_interpreter(index, directory):
+    """One C call that keeps all other threads out."""
+    begin(directory, index)
+    ctypes.PyDLL(None).sleep(1000)
+
+
+def quick_then_busy(index, directory, last):
+    """The last of these computes for ever, in Python."""
+    mark(directory, index)
+    while index == last:
+        sum(range(1000))
     return index
 
 
