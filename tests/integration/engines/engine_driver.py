@@ -77,6 +77,11 @@ class Driver:
         events, self.events = self.events, []
         return events
 
+    def finish_now(self, batch):
+        """Cancel what runs of a batch; the events since the last time."""
+        self.engine.cancel(batch)
+        return self.finish()
+
     def run(self, batch, start, stop, items=None):
         """One chunk from submission to end."""
         self.until(lambda: self.engine.idle)
