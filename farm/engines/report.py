@@ -14,7 +14,7 @@ from array import array
 from typing import Any
 
 from farm.engines.memory import MemoryLimit
-from farm.engines.messages import Failure, Finished, Spent, encode
+from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
 from farm.engines.pipe import frame
 
@@ -81,7 +81,7 @@ class Report:
         """Add a failure behind the results of the tasks before it, and send if there is enough."""
         with self._packing:
             self._pack()
-            self._add(self._limit.insist(lambda: [frame(encode(failure))]), failure.stop, 0)
+            self._add([failure], failure.stop)
         self.send_enough()
 
     def pack(self) -> None:
@@ -129,30 +129,36 @@ class Report:
         if not count:
             return
         self._leave_if_forked()
-        frames = self._limit.insist(lambda: self._packed(count))
-        self._task_bytes = sum(map(len, frames)) / count
-        self._add(frames, self._next + count, count)
+        messages = self._limit.insist(lambda: self._packed(count))
+        size = self._add(messages, self._next + count, count)
+        self._task_bytes = size / count
 
-    def _packed(self, count: int) -> list[bytes]:
-        """The frames of the first results; it changes nothing, so that it can be repeated."""
+    def _packed(self, count: int) -> list[Done | Failure]:
+        """The first results, pickled; it changes nothing, so that it can be repeated."""
         values, seconds = self.results[:count], array("f", self.seconds[:count])
-        messages = pack(values, seconds, self._next, self._dump, self._limit)
-        return [frame(encode(message)) for message in messages]
+        return list(pack(values, seconds, self._next, self._dump, self._limit))
 
-    def _add(self, frames: list[bytes], position: int, count: int) -> None:
-        """Put frames into the outbox that report the tasks up to ``position``.
+    def _add(self, messages: list[Done | Failure], position: int, count: int = 0) -> int:
+        """Put into the outbox what reports the tasks up to ``position``.
 
         Args:
-            frames: what is sent.
+            messages: what is sent.
             position: one past the last task in them.
-            count: how many results are in them. A failed allocation halfway would lose or repeat
-                some of them.
+            count: how many results they replace.
+
+        Returns:
+            Their size, bytes.
         """
+        # An allocation that fails halfway would lose results or repeat them, and one that fails
+        # in msgspec's encoder ends the process (SIGSEGV, msgspec 0.22).
         with self._limit.eased:
+            frames = [frame(encode(message)) for message in messages]
+            size = sum(map(len, frames))
             self._outbox += frames
-            self._outbox_bytes += sum(map(len, frames))
+            self._outbox_bytes += size
             self._next = position
             del self.results[:count], self.seconds[:count]
+        return size
 
     def _send(self) -> None:
         """Called with `_sending` held, which keeps the order of what was taken."""

@@ -98,7 +98,9 @@ def test_subclasses_and_groups_count_as_well(driver, no_deaths, call, says):
 def test_memory_taken_to_the_last_byte(driver, no_deaths):
     batch = driver.program("fill", 3, memory=LIMIT)
     for index in range(3):
-        only_crash(driver.run(batch, index, index + 1), index)
+        events = driver.run(batch, index, index + 1)
+        assert "memory limit of 200 MiB (MemoryError)" in only_crash(events, index)
+        assert "in fill" in failures(events)[index].traceback
 
 
 def test_a_task_that_leaves_nothing_fails_no_neighbours_result(driver, no_deaths):
@@ -106,13 +108,14 @@ def test_a_task_that_leaves_nothing_fails_no_neighbours_result(driver, no_deaths
     batch = driver.program("fill_quietly", points, memory=LIMIT)
     events = driver.run(batch, 0, 300)
     accounted(events, 0, 300)
+    # Itself, or one after it that found nothing left: who asks first is a matter of luck.
     assert len(failures(events)) <= 1
-    assert set(failures(events)) <= {150, 151}  # itself, or the next one, which finds nothing left
+    assert all(index >= 150 for index in failures(events))
     assert set(range(150)) <= set(results(events))
 
 
 def test_a_result_that_cannot_be_pickled_within_the_limit(driver, no_deaths):
-    batch = driver.program("full_result", sized(1, 1, 30, 120, 1, 1), memory=LIMIT)
+    batch = driver.program("full_result", sized(0, 0, 30, 120, 0, 0), memory=LIMIT)
     events = driver.run(batch, 0, 6)
     message = only_crash(events, 3)
     assert "more to have its result pickled than its memory limit of 200 MiB" in message

@@ -50,7 +50,8 @@ def owner(tmp_path, body, *, guard="if __name__ == '__main__': "):
 
 
 @pytest.mark.parametrize(
-    "call", ["square", "hang", "sleep_for_ever", "block_signals", "hold_interpreter"]
+    "call",
+    ["square", "hang", "sleep_for_ever", "block_signals", "hold_interpreter", "close_lifeline"],
 )
 def test_kill_9_of_the_owner_leaves_no_slot(tmp_path, call):
     body = f"""

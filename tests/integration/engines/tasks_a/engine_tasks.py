@@ -178,6 +178,15 @@ def hold_interpreter(index, directory):
     ctypes.PyDLL(None).sleep(1000)
 
 
+def close_lifeline(index, directory):
+    """The pipe by which the kernel sees the owner's end, the only one that high."""
+    pipes = [number for number in range(200, 300) if Path(f"/proc/self/fd/{number}").is_fifo()]
+    (found,) = pipes
+    os.close(found)
+    begin(directory, index)
+    time.sleep(1000)
+
+
 def quick_then_busy(index, directory, last):
     """The last of these computes for ever, in Python."""
     mark(directory, index)
@@ -294,8 +303,10 @@ def own_kind(index):
     raise NoRoom("unable to allocate an array")
 
 
-def fill(index):
-    """Take memory down to the last byte, and keep it."""
+def fill(index, depth=900):
+    """Take memory down to the last byte, and keep it; a traceback of this takes some."""
+    if depth:
+        fill(index, depth - 1)
     size = 1 << 24
     while size:
         try:
