@@ -24,6 +24,7 @@ class Harm:
     def __init__(self, world: World, until: float) -> None:
         self._world = world
         self.until = until
+        self.over = False
         self.refusals = world.chance.choice([0.0, 0.0, 0.2])
         self.pending = 0
         """Things that people have begun and will end: a pause, say."""
@@ -195,5 +196,5 @@ class Harm:
             world.server.process.thaw()
         for machine in world.machines:
             machine.process.thaw()
-        if not any(m.process.alive and not m.node.draining for m in world.machines):
-            world.start_machine("last")
+        self.over = True
+        world.see_to_nodes()

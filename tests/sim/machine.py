@@ -54,6 +54,8 @@ class Machine:
         plan: says how tasks behave.
         begins, ends: told of executions (with the name of this life).
         acknowledged: told of what the server has acknowledged.
+        trace: told of what happens, in words.
+        gone: called when it has ended.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Machine:
         ends: Callable[[Machine, int, int], None],
         acknowledged: Callable[[Report], None],
         trace: Callable[[str], None],
+        gone: Callable[[], None],
     ) -> None:
         self.name = name
         self._chance = chance
         self._connect = connect
         self._acknowledged = acknowledged
         self._trace = trace
+        self._gone = gone
         self.process = Process(time, name, chance, self._died)
         self.engine = SimulatedEngine(
             slots, self.process, chance, plan,
@@ -199,6 +203,7 @@ class Machine:
         for pipe in (self.pipe, self._beats):
             if pipe is not None:
                 pipe.died(pipe.near)
+        self._gone()
 
     @property
     def pipes(self) -> list[Pipe]:

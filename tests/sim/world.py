@@ -107,10 +107,17 @@ class World:
         machine = Machine(
             self.time, self.chance, name, self.chance.randint(1, 3), self.connect,
             self.plan_of, self._begins, self._ends, self._acknowledged,
-            self.trace,
+            self.trace, self.see_to_nodes,
         )  # fmt: skip
         self.machines.append(machine)
         self.trace(f"node {name}: starts with {machine.engine.slots} slots")
+
+    def see_to_nodes(self) -> None:
+        """After the harm, there is somebody to do what is left."""
+        if self.harm.over and not any(
+            m.process.alive and not m.node.draining for m in self.machines
+        ):
+            self.start_machine("last")
 
     def connect(self, near: Process) -> Pipe | None:
         """A connection to the server, if there is one that answers."""
