@@ -9,14 +9,16 @@ from pydantic_core import ErrorDetails
 
 from farm.batch.document import Document
 from farm.batch.findings import Findings
-from farm.batch.model import WANTED, BatchFields, OptionsFields, ParamsFields
+from farm.batch.model import WANTED, BatchFields, ParamsFields
 from farm.batch.nodes import Path
+from farm.batch.options import OptionsFields, RetriesFields
 from farm.batch.suggest import did_you_mean, found, one_of
 
 _FIELDS: dict[Path, list[str]] = {
     (): list(BatchFields.model_fields),
     ("params",): list(ParamsFields.model_fields),
     ("options",): list(OptionsFields.model_fields),
+    ("options", "retries"): list(RetriesFields.model_fields),
 }
 
 
@@ -24,10 +26,12 @@ def check_fields(document: Document, findings: Findings) -> BatchFields | None:
     """Check the shape of a document, and note everything that is wrong with it.
 
     Returns:
-        The fields, or None if there is anything wrong.
+        The fields, or None if their shape is wrong.
     """
+    errors: list[ErrorDetails] = []
+    fields: BatchFields | None = None
     try:
-        return BatchFields.model_validate(document.value)
+        fields = BatchFields.model_validate(document.value)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
     paths = [_path(document.value, detail["loc"]) for detail in errors]
@@ -35,7 +39,24 @@ def check_fields(document: Document, findings: Findings) -> BatchFields | None:
         # A list that is wrong inside is also "not a text"; the inner complaint says more.
         if path != ("command",) or not any(other[:1] == path != other for other in paths):
             _note(document, findings, path, detail)
-    return None
+    _check_rerun(document.value, findings)
+    return fields
+
+
+def _check_rerun(value: Any, findings: Findings) -> None:
+    """Whether tasks that must not run twice have retries, be the rest of the file as it may."""
+    options = value.get("options") if isinstance(value, dict) else None
+    if not isinstance(options, dict) or options.get("rerun") is not False:
+        return
+    retries: Any = options.get("retries", 0)
+    most: Any = retries.get("max") if isinstance(retries, dict) else retries
+    path = ("options", "retries")
+    if findings.clean(path) and most > 0:
+        message = (
+            "`retries` and `rerun: false` exclude each other: tasks that must not run twice have "
+            "no retries; take one of them away"
+        )
+        findings.add(path, message, key=True)
 
 
 def _note(document: Document, findings: Findings, path: Path, detail: ErrorDetails) -> None:
@@ -45,8 +66,17 @@ def _note(document: Document, findings: Findings, path: Path, detail: ErrorDetai
         findings.add(path, message, key=True)
     elif detail["type"] == "extra_forbidden":
         findings.add(path, _unknown_key(path), key=True)
+    elif detail["type"] == "missing":
+        _note_missing(document, findings, path, detail["loc"][-1])
     else:
         findings.add(path, _wanted(path, _at(document.value, path)))
+
+
+def _note_missing(document: Document, findings: Findings, path: Path, name: int | str) -> None:
+    """A key that a mapping needs, unless one that is unknown there seems to mean it."""
+    unknown = _at(document.value, path).keys() - _FIELDS[path]
+    if not any(did_you_mean(key, [name]) for key in unknown):
+        findings.add(path, f"`{path[-1]}` needs `{name}`: {WANTED[str(name)]}")
 
 
 def _unknown_key(path: Path) -> str:
@@ -54,7 +84,7 @@ def _unknown_key(path: Path) -> str:
     meant = did_you_mean(path[-1], known)
     if not meant:
         holder = next((where for where, names in _FIELDS.items() if path[-1] in names), None)
-        meant = f"; it belongs under `{holder[0]}`" if holder else f"; known are {one_of(known)}"
+        meant = f"; it belongs under `{holder[-1]}`" if holder else f"; known are {one_of(known)}"
         meant = "; it belongs at the top level" if holder == () else meant
     place = f" in `{path[-2]}`" if len(path) > 1 else ""
     return f"there is no `{path[-1]}`{place}{meant}"

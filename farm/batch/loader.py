@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 from farm.batch.columns import Reader
@@ -15,7 +16,7 @@ from farm.batch.document import Document, read_document
 from farm.batch.files import Files
 from farm.batch.findings import Findings
 from farm.batch.model import BatchFields, batch_name
-from farm.batch.overrides import apply_overrides
+from farm.batch.overrides import apply_options, apply_overrides
 from farm.batch.params import Params, ParamsReader
 from farm.batch.placed import check_command
 from farm.batch.shipped import digest
@@ -23,6 +24,7 @@ from farm.batch.space import Space
 from farm.batch.spec import Call, CommandCall, Options, PythonCall, Spec
 from farm.batch.suggest import clipped, did_you_mean
 from farm.batch.target import Target, check_names, check_signature, read_target
+from farm.errors import UsageError
 
 _MAX_SHOWN = 200
 
@@ -82,6 +84,7 @@ def load(
     files: Files,
     overrides: Sequence[str] = (),
     name: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Batch:
     """Read a batch file.
 
@@ -91,6 +94,7 @@ def load(
         files: access to the files that it names.
         overrides: ``path=value`` texts that replace parts of it, as ``--set`` takes them.
         name: replaces the batch's name.
+        options: replace those of the file, after ``overrides``.
 
     Raises:
         BatchFileError: with everything that is wrong.
@@ -98,11 +102,28 @@ def load(
     document = read_document(text, source)
     if isinstance(document.value, dict):
         apply_overrides(document, overrides, name)
+        apply_options(document, options)
     findings = Findings(document)
     fields = check_fields(document, findings)
     if not isinstance(document.value, dict):
         findings.check()
     return _Loading(document, files, findings).batch(fields)
+
+
+def load_options(options: Mapping[str, Any]) -> Options:
+    """Options without a batch file, in the same forms and with the same checks.
+
+    Raises:
+        UsageError: with everything that is wrong.
+    """
+    document = read_document("{}", "options")
+    apply_options(document, options)
+    findings = Findings(document)
+    fields = check_fields(document, findings)
+    problems = findings.problems()
+    if problems:
+        raise UsageError("\n".join(map(str, problems)))
+    return fields.options.as_sent() if fields and fields.options else Options()
 
 
 class _Loading:
@@ -125,14 +146,11 @@ class _Loading:
         space = self._params.space
         if fields is None or call is None or space is None:
             raise AssertionError("a batch file without findings has all its parts")
-        options = fields.options
         return Batch(
             Spec(
                 name=fields.name or default_name(self._document.source),
                 call=call,
-                options=Options(options.retries, options.timeout, options.priority)
-                if options
-                else Options(),
+                options=fields.options.as_sent() if fields.options else Options(),
                 space=space.to_document(),
                 files=files,
                 digest=digest(files),

@@ -5,41 +5,19 @@ What the fields mean together (the space, the call) is checked elsewhere; this i
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
 )
 
-_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(
-    r"(?=\d|\.\d)"
-    + "".join(rf"(?:(?P<{unit}>\d+(?:\.\d*)?|\.\d+){unit}(?![a-z]))?" for unit in _UNITS)
-)
-
-
-def seconds(value: Any) -> float:
-    """A duration in seconds: a number above 0, or text such as ``1h30m``, ``1.5m``, ``500ms``.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if not match:
-            raise ValueError("not a duration")
-        value = sum(float(n) * _UNITS[unit] for unit, n in match.groupdict().items() if n)
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise ValueError("not a duration")
-    return float(value)
+from farm.batch import options
+from farm.batch.options import OptionsFields
+from farm.batch.parts import UNSET, Part
 
 
 def batch_name(name: str) -> str:
@@ -51,13 +29,6 @@ def batch_name(name: str) -> str:
     if name == "last" or name.isdigit() or not name.strip() or not name.isprintable():
         raise ValueError("not a name")
     return name
-
-
-UNSET: Any = None  # a field that may be left out, but where null is no value
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 _COLUMN_SCHEMA: dict[str, Any] = {
@@ -106,21 +77,9 @@ Columns = Annotated[dict[str, Column], Field(min_length=1)]
 Points = list[dict[str, Any]]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(batch_name)]
-Seconds = Annotated[
-    float,
-    BeforeValidator(seconds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^([0-9.]+(d|h|ms|m|s))+$"},
-            ]
-        }
-    ),
-]
 
 
-class ParamsFields(_Part):
+class ParamsFields(Part):
     """Where the parameters come from: one source, and what is added or taken away."""
 
     matrix: Columns = Field(
@@ -155,22 +114,7 @@ class ParamsFields(_Part):
     )
 
 
-class OptionsFields(_Part):
-    """How the tasks are run."""
-
-    retries: Annotated[int, Field(ge=0, le=1000)] = Field(
-        default=0, description="Further attempts after a failed one."
-    )
-    timeout: Seconds | None = Field(
-        default=None,
-        description="How long an attempt may take: seconds, or text such as 30s, 1.5m, 1h30m, 2d.",
-    )
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
-        default=0, description="Batches of a higher priority are served first."
-    )
-
-
-class BatchFields(_Part):
+class BatchFields(Part):
     """A batch file of farm: what to run, with which parameters, and how."""
 
     model_config = ConfigDict(
@@ -214,9 +158,7 @@ WANTED: dict[str, str] = {
     "glob": "a pattern such as images/*.png",
     "include": "a list of mappings",
     "exclude": "a list of mappings",
-    "retries": "a whole number from 0 to 1000",
-    "timeout": "seconds greater than 0, or a text such as 30s, 1.5m, 1h30m, 2d or 500ms",
-    "priority": "a whole number from -1000 to 1000",
+    **options.WANTED,
 }
 """What each field wants, for messages."""
 

@@ -1,8 +1,8 @@
-"""``--set options.retries=5``: values that replace parts of a document."""
+"""``--set options.retries=5``, or the options of a call: what replaces parts of a document."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from farm.batch.document import Document, Override, read_document
@@ -28,6 +28,25 @@ def apply_overrides(document: Document, texts: Sequence[str], name: str | None =
     if name is not None:
         document.value["name"] = name
         document.overrides.append(Override(("name",), f"--name {name}"))
+
+
+def apply_options(document: Document, options: Mapping[str, Any]) -> None:
+    """Replace options of a document by values of Python.
+
+    Args:
+        document: its root is a mapping.
+        options: by name, in the forms that a batch file's ``options`` may have.
+    """
+    if not options:
+        return
+    if document.value.get("options") is None:
+        document.value["options"] = {}
+    own = document.value["options"]
+    if not isinstance(own, dict):
+        return  # which is found wrong with the file as it is
+    for key, value in options.items():
+        own[key] = dict(value) if isinstance(value, Mapping) else value
+        document.overrides.append(Override(("options", key), f"options.{key}"))
 
 
 def _apply(document: Document, text: str, label: str) -> str | None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from farm import config
 from farm.batch import loader
 from farm.batch import spec as specs
+from farm.batch.suggest import clipped
 from farm.client import submission
 from farm.client.batch import Batch, ask
 from farm.client.link import Link
@@ -54,6 +53,7 @@ class Session:
         retries: int | None = None,
         timeout: float | None = None,
         priority: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Batch:
         """Submit a batch; it is journalled when this returns.
 
@@ -65,6 +65,9 @@ class Session:
             retries: further attempts after a failed one.
             timeout: seconds an attempt may take.
             priority: batches of a higher one are served first.
+            options: any of the options of a batch file, in the same forms, such as
+                ``{"retries": {"max": 3, "delay": "1s"}, "rate": "5/s", "memory": "512MB"}``;
+                those of a file are replaced. The arguments above win over these.
 
         Raises:
             BatchFileError: the file is wrong; nothing was submitted.
@@ -75,15 +78,14 @@ class Session:
             ...                                                 # doctest: +SKIP
         """
         given = {"retries": retries, "timeout": timeout, "priority": priority}
-        options = {key: value for key, value in given.items() if value is not None}
+        chosen = _options(options, given)
         if isinstance(what, str | os.PathLike):
             if params is not None:
                 raise UsageError("a batch file has its own params; change them with overrides")
-            texts = [*overrides, *(f"options.{key}={value}" for key, value in options.items())]
-            what = submission.load_file(Path(what), texts, name)
+            what = submission.load_file(Path(what), overrides, name, chosen)
         if isinstance(what, loader.Batch):
             return self._send(submission.of_batch(what))
-        return self._submit_function(what, params, name, _options(options))
+        return self._submit_function(what, params, name, loader.load_options(chosen))
 
     def _submit_function(
         self,
@@ -173,11 +175,15 @@ class Session:
         self.close()
 
 
-def _options(given: dict[str, Any]) -> specs.Options:
-    try:
-        return msgspec.convert(given, specs.Options)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"these options cannot be used: {error}") from error
+def _options(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with those arguments in their place that were given."""
+    options = {} if options is None else options
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        raise UsageError(
+            "options is a mapping of names to values, such as {'rate': '5/s', 'memory': '512MB'}, "
+            f"not {clipped(repr(options))}"
+        )
+    return {**options, **{key: value for key, value in given.items() if value is not None}}
 
 
 def connect(address: str | None = None, authkey: bytes | None = None) -> Session:

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
@@ -26,8 +27,13 @@ SPARE_BYTES = 64 * 1024
 """What a frame needs beside the largest thing in it."""
 
 
-def load_file(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> Batch:
-    """Read and check a batch file.
+def load_file(
+    path: Path,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Batch:
+    """Read and check a batch file; see `farm.batch.loader.load`.
 
     Raises:
         BatchFileError: with everything that is wrong with it.
@@ -37,7 +43,7 @@ def load_file(path: Path, overrides: Iterable[str] = (), name: str | None = None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error}"
         raise BatchFileError([Problem(str(path), f"cannot be read: {reason}")]) from error
-    return load(text, str(path), LocalFiles(path.parent), list(overrides), name)
+    return load(text, str(path), LocalFiles(path.parent), list(overrides), name, options)
 
 
 def of_batch(batch: Batch) -> Submit:

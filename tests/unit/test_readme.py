@@ -63,6 +63,8 @@ def test_every_key_of_the_batch_file_is_explained() -> None:
     keys = set(schema["properties"])
     for name in ("options", "params"):
         keys |= set(_properties(schema, schema["properties"][name]))
+    options = _properties(schema, schema["properties"]["options"])
+    keys |= set(_properties(schema, options["retries"]))
     assert {key for key in keys if f"| `{key}` |" not in README} == set()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -62,11 +64,16 @@ class MemoryFiles:
 @pytest.fixture
 def load_text() -> Callable[..., Batch]:
     def load_it(
-        text: str, *overrides: str, name: str | None = None, source: str = "b.yaml", **files: str
+        text: str,
+        *overrides: str,
+        name: str | None = None,
+        source: str = "b.yaml",
+        options: Mapping[str, Any] = MappingProxyType({}),
+        **files: str,
     ) -> Batch:
         contents = {key.replace("_", "."): value.encode() for key, value in files.items()}
         memory = MemoryFiles({"primes.py": PRIMES, **contents})
-        return load(text, source, memory, overrides, name)
+        return load(text, source, memory, overrides, name, options)
 
     return load_it
 
@@ -75,7 +82,7 @@ def load_text() -> Callable[..., Batch]:
 def complaints(load_text: Callable[..., Batch]) -> Callable[..., list[str]]:
     """All that is wrong with a batch file, as it is printed."""
 
-    def collect(text: str, *overrides: str, **more: str) -> list[str]:
+    def collect(text: str, *overrides: str, **more: Any) -> list[str]:
         with pytest.raises(BatchFileError) as caught:
             load_text(text, *overrides, **more)
         assert str(caught.value) == "\n".join(map(str, caught.value.problems))

@@ -14,6 +14,8 @@ from farm.errors import BatchFileError, Problem
 
 WORDS = [
     *("name", "python", "command", "params", "options", "retries", "timeout", "priority"),
+    *("max", "delay", "backoff", "jitter", "crash_limit", "max_failures", "rerun", "max_parallel"),
+    *("rate", "memory", "5%", "5/s", "512MB"),
     *("matrix", "zip", "list", "count", "lines", "csv", "jsonl", "glob", "include", "exclude"),
     *("range", "linspace", "logspace", "start", "kind", "odd", "index", "batch", "a b", "class"),
     *("primes.py:count", "m:f", "echo {a}", "{kind}", "l.txt", "t.csv", "30s", "last", "12"),
@@ -56,13 +58,23 @@ params = st.fixed_dictionaries(
         "exclude": st.lists(columns, max_size=2),
     },
 )
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "retries": mappings | scalars,
+        "rerun": st.booleans() | scalars,
+        "max_failures": st.sampled_from(["5%", 3, "101%"]) | values,
+        "rate": st.sampled_from(["5/s", 1, "1/d"]) | values,
+        "memory": st.sampled_from(["5MB", 512]) | values,
+    },
+)
 batches = st.fixed_dictionaries(
     {},
     optional={
         "python": st.sampled_from(["primes.py:count", "m:f", "primes.py:Sweep"]) | values,
         "command": st.sampled_from(["echo {a} {kind}", "echo '{start}'"]) | values,
         "params": params | values,
-        "options": mappings,
+        "options": mappings | options,
         "name": values,
     },
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import date
+from types import MappingProxyType
 
 import pytest
 
 from farm.batch import spec
-from farm.batch.loader import Batch, default_name
+from farm.batch.loader import Batch, default_name, load_options
 from farm.batch.shipped import digest
 from farm.batch.space import from_document
 from farm.batch.spec import CommandCall, Options, PythonCall
@@ -113,6 +114,92 @@ def test_sources(load_text: Load, params: str, last: dict[str, object], total: i
 def test_durations(load_text: Load, text: str, seconds: float | None) -> None:
     batch = load_text(f"command: x\noptions: {{timeout: {text}}}")
     assert batch.spec.options.timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("", Options()),
+        ("retries: 3", Options(3, delay=0.0, backoff=1.0, jitter=0.0)),
+        ("retries: {max: 3}", Options(3, delay=0.0, backoff=2.0, jitter=0.1)),
+        (
+            "retries: {max: 0, delay: 1m, backoff: 1, jitter: 0}",
+            Options(0, delay=60.0, backoff=1.0, jitter=0.0),
+        ),
+        (
+            "retries: {max: 1000, delay: 0, backoff: 100, jitter: 1}",
+            Options(1000, delay=0.0, backoff=100.0, jitter=1.0),
+        ),
+        ("retries: {max: 1, delay: 1d}", Options(1, delay=86400.0, backoff=2.0, jitter=0.1)),
+        ("crash_limit: 1", Options(crash_limit=1)),
+        ("max_failures: 0", Options(max_failures=0)),
+        ("max_failures: 10", Options(max_failures=10)),
+        ("max_failures: 5%", Options(max_failure_share=0.05)),
+        ("max_failures: 0.5%", Options(max_failure_share=0.005)),
+        ("max_failures: 0%", Options(max_failure_share=0.0)),
+        ("max_failures: 100%", Options(max_failure_share=1.0)),
+        ("max_failures: ", Options()),
+        ("rerun: false", Options(rerun=False)),
+        ("rerun: false, retries: 0", Options(rerun=False)),
+        ("rerun: true, retries: 1", Options(1)),
+        ("max_parallel: 8", Options(max_parallel=8)),
+        ("max_parallel: ", Options()),
+        ("rate: 5", Options(rate=5.0)),
+        ("rate: 0.5/s", Options(rate=0.5)),
+        ("rate: 90/m", Options(rate=1.5)),
+        ("rate: 1800/h", Options(rate=0.5)),
+        ("rate: 1000000", Options(rate=1e6)),
+        ("rate: ", Options()),
+        ("memory: 1000000", Options(memory=1_000_000)),
+        ("memory: 512MB", Options(memory=512_000_000)),
+        ("memory: 1.5GiB", Options(memory=3 << 29)),
+        ("memory: ", Options()),
+    ],
+)
+def test_options(load_text: Load, text: str, options: Options) -> None:
+    assert load_text(f"command: x\noptions: {{{text}}}").spec.options == options
+    data = spec.encode(load_text(f"command: x\noptions: {{{text}}}").spec)
+    assert spec.decode(data).options == options
+
+
+@pytest.mark.parametrize(
+    ("before", "override", "options"),
+    [
+        ("", "retries.max=5", Options(5, backoff=2.0, jitter=0.1)),
+        ("retries: ", "retries.max=5", Options(5, backoff=2.0, jitter=0.1)),
+        (
+            "retries: {max: 1, delay: 2s}",
+            "retries.max=5",
+            Options(5, delay=2.0, backoff=2.0, jitter=0.1),
+        ),
+        ("retries: {max: 1, delay: 2s}", "retries=5", Options(5)),
+        ("retries: 1", "retries={max: 5, jitter: 0}", Options(5, backoff=2.0)),
+        ("rate: 5/s", "rate=", Options()),
+    ],
+)
+def test_options_that_are_set(
+    load_text: Load, before: str, override: str, options: Options
+) -> None:
+    found = load_text(f"command: x\noptions: {{{before}}}", f"options.{override}").spec.options
+    assert found == options
+
+
+def test_options_of_a_call_replace_those_of_the_file_and_of_overrides(load_text: Load) -> None:
+    text = "command: x\noptions: {retries: {max: 1, delay: 2s}, rate: 5/s, priority: 2}"
+    more = {"retries": MappingProxyType({"max": 3}), "rate": None, "memory": "2MB"}
+    found = load_text(text, "options.rate=7", options=more).spec.options
+    assert found == Options(3, priority=2, backoff=2.0, jitter=0.1, memory=2_000_000)
+    bare = load_text("command: x\noptions:", options=more).spec.options
+    assert bare == Options(3, backoff=2.0, jitter=0.1, memory=2_000_000)
+
+
+def test_options_are_read_without_a_file() -> None:
+    assert load_options({}) == Options()
+    given = {"retries": {"max": 3, "delay": "1s"}, "rate": "5/s", "memory": "512MB"}
+    assert load_options(given) == Options(
+        3, delay=1.0, backoff=2.0, jitter=0.1, rate=5.0, memory=512_000_000
+    )
+    assert given["retries"] == {"max": 3, "delay": "1s"}
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,6 @@ KNOWN = "known are name, python, command, params or options"
 SOURCES = "matrix, zip, list, count, lines, csv, jsonl, glob"
 NAME = "`name` must be a text of at most 200 characters that is not a number, not `last`, "
 NAME += "and has no control characters"
-TIMEOUT = (
-    "`timeout` must be seconds greater than 0, or a text such as 30s, 1.5m, 1h30m, 2d or 500ms"
-)
 
 FIELDS = [
     ("[]", "1:1: a batch file is a mapping with `python` or `command`, not a list"),
@@ -76,46 +73,6 @@ FIELDS = [
         "2:9: `params` must be a mapping with one source, such as matrix or list, not a list",
     ),
     ("command: x\noptions: 1", "2:10: `options` must be a mapping, not 1"),
-    (
-        "command: x\noptions: {retries: '3'}",
-        "2:20: `retries` must be a whole number from 0 to 1000, "
-        "not the text '3' (without quotes it would be a number)",
-    ),
-    (
-        "command: x\noptions: {retries: true}",
-        "2:20: `retries` must be a whole number from 0 to 1000, not true",
-    ),
-    (
-        "command: x\noptions: {retries: 1001}",
-        "2:20: `retries` must be a whole number from 0 to 1000, not 1001",
-    ),
-    (
-        "command: x\noptions: {retries: 1.5}",
-        "2:20: `retries` must be a whole number from 0 to 1000, not 1.5",
-    ),
-    (
-        "command: x\noptions: {retries: }",
-        "2:20: `retries` must be a whole number from 0 to 1000, not nothing",
-    ),
-    (
-        "command: x\noptions: {priority: -1001}",
-        "2:21: `priority` must be a whole number from -1000 to 1000, not -1001",
-    ),
-    *(
-        (f"command: x\noptions: {{timeout: {wrong}}}", f"2:20: {TIMEOUT}, not {shown}")
-        for wrong, shown in [
-            ("0", "0"),
-            ("-1", "-1"),
-            ("true", "true"),
-            (".inf", "inf"),
-            ("0s", "the text '0s'"),
-            ("5x", "the text '5x'"),
-            ("5 s", "the text '5 s'"),
-            ("1m1h", "the text '1m1h'"),
-            ("s", "the text 's'"),
-            ("2024-01-01", "the date 2024-01-01"),
-        ]
-    ),
     (
         "command: x\nparams: {matrix: {}}",
         "2:18: `matrix` must be a mapping of at least one name to its values, not an empty mapping",
@@ -463,7 +420,7 @@ priority: 4
 def test_a_wrong_override_is_named_by_its_text(complaints: Complaints) -> None:
     assert complaints("command: x", "options.retries=x", "params.count=0") == [
         "--set options.retries=x: `retries` must be a whole number from 0 to 1000, "
-        "not the text 'x'",
+        "or a mapping with max, delay, backoff and jitter, not the text 'x'",
         "--set params.count=0: `count` must be a whole number from 1 to 2**63 - 1, not 0",
     ]
 
