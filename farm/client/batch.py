@@ -5,18 +5,13 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from farm.batch import spec as specs
 from farm.batch.space import Space, from_document
+from farm.client.asking import ask
 from farm.client.outcome import Outcome, expand, values_of
-from farm.errors import (
-    BatchCancelledError,
-    ProtocolError,
-    RequestError,
-    UnknownBatchError,
-    WaitTimeoutError,
-)
+from farm.errors import BatchCancelledError, WaitTimeoutError
 from farm.wire import messages
 
 if TYPE_CHECKING:
@@ -26,7 +21,6 @@ POLL_SECONDS = 30.0
 """Seconds a request is held back by the server; then it is asked again."""
 
 Loads = Callable[[bytes], Any]
-M = TypeVar("M", bound=messages.Message)
 
 
 class Batch:
@@ -272,21 +266,3 @@ def _left(deadline: float | None) -> float:
     """For how long to let the server hold a request back."""
     left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
     return min(POLL_SECONDS, max(0.0, left))
-
-
-def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
-    """Ask, and check what kind of answer comes.
-
-    Raises:
-        UnknownBatchError: there is no such batch.
-        RequestError: the server refuses for another reason.
-    """
-    try:
-        answer = link.call(request)
-    except RequestError as error:
-        if error.code == "unknown-batch":
-            raise UnknownBatchError(f"{error} (see `farm status`)") from error
-        raise
-    if not isinstance(answer, expected):
-        raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
-    return answer

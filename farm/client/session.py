@@ -15,7 +15,8 @@ from farm import config
 from farm.batch import loader
 from farm.batch import spec as specs
 from farm.client import submission
-from farm.client.batch import Batch, ask
+from farm.client.asking import ask
+from farm.client.batch import Batch
 from farm.client.link import Link
 from farm.errors import FarmError, UsageError
 from farm.wire import access, messages

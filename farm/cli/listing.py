@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from farm.cli.rows import Row, loads, params_of, rows
-from farm.cli.writing import csv_lines, json_lines, written
+from farm.cli.writing import csv_lines, written
 from farm.client.batch import Batch
+from farm.client.jsontext import json_lines
+from farm.client.rows import Row, loads, params_of, rows
 from farm.errors import UsageError
 
 HEAD_TASKS = 100_000
