@@ -9,8 +9,8 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, BatchRef, Host
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import document_of
 from farm.cli.text import count, plain
+from farm.client.status import document_of
 
 
 def command(

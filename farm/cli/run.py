@@ -17,12 +17,13 @@ from farm.cli.listing import format_of, recorded_rows, write_file
 from farm.cli.options import BatchFile, BatchName, OutputFile, Overrides, Processes
 from farm.cli.output import Output, Result
 from farm.cli.settings import CommandSettings
-from farm.cli.statuses import SOME_FAILED, document_of, elapsed, rate_of
+from farm.cli.statuses import SOME_FAILED, elapsed, rate_of
 from farm.cli.tables import MAX_CELL, result_text, results_table
 from farm.cli.text import count, duration, one_line, plain
 from farm.cli.writing import check_target
 from farm.client.batch import Batch
 from farm.client.rows import Row
+from farm.client.status import document_of
 from farm.client.submission import load_file
 from farm.errors import FarmError
 from farm.local import local

@@ -13,9 +13,10 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import document_of, elapsed, left, rate_of
+from farm.cli.statuses import elapsed, left, rate_of
 from farm.cli.tables import table
 from farm.cli.text import count, duration, plain, rate
+from farm.client.status import document_of
 from farm.wire.messages import NodeInfo, Status
 
 BatchArgument = Annotated[

@@ -1,22 +1,12 @@
-"""What a batch's status is in JSON and in words, for the commands that tell of one."""
+"""What a batch's status is in words, for the commands that tell of one."""
 
 from __future__ import annotations
-
-from typing import Any
-
-import msgspec
 
 from farm.cli.text import count, duration, rate
 from farm.wire.messages import Status
 
 SOME_FAILED = 1
 """The exit code where the command itself worked, but tasks failed or were cancelled."""
-
-
-def document_of(status: Status) -> dict[str, Any]:
-    """The fields of `Status`; ``nodes`` is a list of ``{node, done, seconds}``."""
-    fields = {name: getattr(status, name) for name in status.__struct_fields__}
-    return {**fields, "nodes": [msgspec.structs.asdict(share) for share in status.nodes]}
 
 
 def elapsed(status: Status) -> float:

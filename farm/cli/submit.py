@@ -11,9 +11,10 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, BatchFile, BatchName, Host, Overrides, switch
 from farm.cli.output import Output, Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import SOME_FAILED, closing, document_of
+from farm.cli.statuses import SOME_FAILED, closing
 from farm.cli.text import count
 from farm.client.batch import Batch
+from farm.client.status import document_of
 from farm.client.submission import load_file
 
 Wait = Annotated[bool, switch("--wait", "-w", help="Show progress, and wait for the end.")]
