@@ -135,7 +135,8 @@ class _Summary:
             words.append(f"{status.failed:,} failed")
         if status.retried:
             words.append(f"{status.retried:,} tried again")
-        return ", ".join(words) + f", in {duration(elapsed(status))} ({rate_of(status)})"
+        why = f"; {status.state}: {plain(status.reason)}" if status.reason else ""
+        return ", ".join(words) + f", in {duration(elapsed(status))} ({rate_of(status)}){why}"
 
 
 def _failure(row: Row) -> str:

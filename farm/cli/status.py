@@ -86,6 +86,7 @@ def _line(status: Status) -> tuple[object, ...]:
 def _details(status: Status) -> RenderableType:
     lines = [
         f"Batch {status.batch} ({plain(status.name)}): {status.state}",
+        *([f"  reason     {plain(status.reason)}"] if status.reason else []),
         f"  tasks      {_tasks(status)}",
         f"  submitted  {_clock(status.submitted)}",
     ]
@@ -97,6 +98,11 @@ def _details(status: Status) -> RenderableType:
         rest = left(status)
         eta = f", about {duration(rest)} left" if rest is not None else ""
         lines.append(f"  took       {duration(elapsed(status))}, {rate_of(status)}{eta}")
+    if status.repeated:
+        were = "was" if status.repeated == 1 else "were"
+        lines.append(
+            f"  repeated   {count(status.repeated, 'result')} came twice and {were} dropped"
+        )
     lines.append(f"  priority   {status.priority}")
     if not status.nodes:
         return "\n".join(lines)
