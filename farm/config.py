@@ -6,6 +6,7 @@ defaults. The file is YAML; its keys are the names of the settings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from farm.errors import ConfigError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7077
+DURABILITIES = ("process", "disk")
 
 T = TypeVar("T")
 
@@ -82,6 +84,26 @@ def _path(value: Any) -> Path:
     return Path(_text(str(value))).expanduser()
 
 
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d*)?){unit})?" for unit in _UNITS))
+
+
+def _duration(value: Any) -> float:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and match.group():
+        return _seconds(sum(float(n) * _UNITS[unit] for unit, n in match.groupdict().items() if n))
+    try:
+        return _seconds(value)
+    except ValueError as error:
+        raise ValueError("it is a duration above 0, such as 12h or 30d") from error
+
+
+def _durability(value: Any) -> str:
+    if value not in DURABILITIES:
+        raise ValueError(f"it is one of {', '.join(DURABILITIES)}")
+    return str(value)
+
+
 def default_data() -> Path:
     """Where the server keeps its journal unless told otherwise."""
     return platformdirs.user_state_path("farm")
@@ -93,6 +115,21 @@ SERVE_PORT = Setting(
 )
 DATA = Setting[Path | None](
     "data", _path, None, "The directory of the journal; made if missing.", "FARM_DATA"
+)
+DURABILITY = Setting(
+    "durability",
+    _durability,
+    "process",
+    "What an acknowledgement survives: process (kill -9 of the server) or disk (power loss, too; "
+    "each one waits for the disk).",
+    "FARM_DURABILITY",
+)
+KEEP = Setting[float | None](
+    "keep",
+    _duration,
+    None,
+    "Forget batches so long after their end, e.g. 30d; without it they stay until `farm forget`.",
+    "FARM_KEEP",
 )
 AUTHKEY_FILE = Setting[Path | None](
     "authkey_file", _path, None, "The file that holds the key.", "FARM_AUTHKEY_FILE"
@@ -120,7 +157,7 @@ GRACE = Setting(
     "FARM_GRACE",
 )
 
-SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA)
+SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA, DURABILITY, KEEP)
 WORKER = (HOST, PROCESSES, NAME, AUTHKEY_FILE, GRACE)
 
 

@@ -222,14 +222,27 @@ class FarmManager(managers.BaseManager):
         address: where to listen, or (for `connect`) where the server listens.
         authkey: the key.
         data: the directory of the journal; only for `get_server`.
+        durability: what an acknowledgement survives: ``process`` (kill -9) or ``disk`` (power
+            loss).
+        keep: seconds after its end for which a batch is kept; None until it is forgotten.
 
     Example:
         >>> manager = FarmManager(("127.0.0.1", 0), b"k" * 32, Path("journal"))
         >>> manager.get_server().serve_forever()                # doctest: +SKIP
     """
 
-    def __init__(self, address: tuple[str, int], authkey: bytes, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        authkey: bytes,
+        data: Path | None = None,
+        *,
+        durability: str = "process",
+        keep: float | None = None,
+    ) -> None:
         super().__init__(address=address, authkey=authkey)
+        self._durability = durability
+        self._keep = keep
         self._farm_address = address
         self._farm_key = authkey
         self._data = data
