@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from farm.errors import ProtocolError, RequestError, UnknownBatchError
+from farm.errors import ProtocolError, RequestError, UnknownBatchError, UsageError
 from farm.wire import messages
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
 
     Raises:
         UnknownBatchError: there is no such batch.
+        UsageError: there is no such node.
         RequestError: the server refuses for another reason.
     """
     try:
@@ -25,6 +26,8 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
     except RequestError as error:
         if error.code == "unknown-batch":
             raise UnknownBatchError(f"{error} (see `farm status`)") from error
+        if error.code == "unknown-node":
+            raise UsageError(f"{error} (see `farm nodes`)") from error
         raise
     if not isinstance(answer, expected):
         raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")

@@ -30,7 +30,7 @@ def merged(indices: Iterable[int | range]) -> list[Range]:
             if not isinstance(index, int):
                 raise UsageError(f"{index!r} is not an index: give numbers and ranges")
             _add(found, index, index + 1)
-    return list(found)
+    return list(iter(found))  # of the set itself, list() would ask how many indices it has
 
 
 def _add(found: RangeSet, start: int, stop: int) -> None:

@@ -167,7 +167,7 @@ class Session:
             node: its id or its name.
 
         Raises:
-            RequestError: there is no such node.
+            UsageError: there is no such node.
         """
         return ask(self._link, controls.DrainNode(str(node)), controls.Draining)
 
