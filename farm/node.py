@@ -1,18 +1,21 @@
 """What a node decides: what to lease, which chunk to run next, what to report. Pure.
 
-No I/O, no threads; time does not matter here. `farm.worker` carries out what is decided and
-brings back what happened.
+No I/O, no threads; time does not matter here. `farm.dialogue` says it to the server, `farm.worker`
+carries it out.
 """
 
 from __future__ import annotations
 
+import array
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from farm.batch.ranges import RangeSet
+from farm.delivery import Delivery
 from farm.engines import base
-from farm.wire.leases import Failed, Held, Lease, Part, Report
+from farm.shelf import MemoryShelf, Shelf
+from farm.wire.leases import Held, Lease, Want
 from farm.wire.messages import Block, Failure
 
 CHUNK_SECONDS = 0.04
@@ -24,11 +27,8 @@ AHEAD_SECONDS = 0.05
 PREFETCH_SECONDS = 0.1
 """Work left on the node, for each slot, at which it asks for the next lease."""
 
-MAX_REPORT_BYTES = 8 * 1024 * 1024
-"""Bytes of results in one report, and of failures (one of each at least)."""
-
-MAX_UNACKNOWLEDGED = 256 * 1024 * 1024
-"""Payload bytes reported but not acknowledged at which the node asks for no more work."""
+MAX_UNDELIVERED = 256 * 1024 * 1024
+"""Payload bytes that are not acknowledged at which the node asks for no more work."""
 
 MAX_BLOCKS = 64
 """Blocks of arguments kept for each batch."""
@@ -49,6 +49,7 @@ class Work:
     mean: float = 0.0
     ready: bool = False
     by_value: bool = False
+    once: bool = False  # its tasks must not run twice
     blocks: OrderedDict[int, base.Block] = field(default_factory=OrderedDict)
     missing: int | None = None  # an index whose block has been asked for
 
@@ -65,6 +66,7 @@ class Node:
 
     Args:
         slots: how many tasks it runs at a time.
+        shelf: keeps results until they are acknowledged.
 
     Example:
         >>> node = Node(2)
@@ -74,24 +76,20 @@ class Node:
         [(0, 3), (3, 5)]
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, shelf: Shelf | None = None) -> None:
         self.slots = slots
         self.draining = False
         self._work: OrderedDict[int, Work] = OrderedDict()
         self._chunks: dict[int, base.Chunk] = {}
         self._last_chunk = 0
-        self._wanted = 0
-        self._parts: list[Part] = []
-        self._failed: list[Failed] = []
-        self._returned: list[Held] = []
-        self._unacknowledged: dict[int, Report] = {}
-        self._unacknowledged_bytes = 0
+        self._wanted = (0, 0)
+        self.delivery = Delivery(shelf or MemoryShelf())
 
     # -- from the server ----------------------------------------------------------------------
 
     def lease(self, lease: Lease) -> None:
         """Work has come."""
-        self._wanted = 0
+        self._wanted = (0, 0)
         work = self._work.setdefault(lease.batch, Work(lease.batch))
         self._work.move_to_end(lease.batch)
         work.mean = lease.mean or work.mean
@@ -102,11 +100,17 @@ class Node:
         if self.draining:
             self._return_pending()
 
-    def program_ready(self, batch: int, *, by_value: bool) -> None:
-        """The engine knows what the batch runs; ``by_value`` if its arguments are blocks."""
+    def program_ready(self, batch: int, *, by_value: bool, once: bool = False) -> None:
+        """The engine knows what the batch runs.
+
+        Args:
+            batch: the batch's id.
+            by_value: its arguments are blocks.
+            once: its tasks must not run twice.
+        """
         if batch in self._work:
-            self._work[batch].ready = True
-            self._work[batch].by_value = by_value
+            work = self._work[batch]
+            work.ready, work.by_value, work.once = True, by_value, once
 
     def block(self, batch: int, block: Block) -> None:
         """A block of arguments has come."""
@@ -123,8 +127,7 @@ class Node:
         """Nobody wants any more of a batch; its chunks are to be killed."""
         work = self._work.pop(batch, None)
         if work is not None:
-            self._parts = [part for part in self._parts if part.batch != batch]
-            self._failed = [failed for failed in self._failed if failed.batch != batch]
+            self.delivery.drop(batch)
 
     def drop(self, held: Iterable[Held]) -> None:
         """Of what was presented, this is not wanted: forget what has not begun."""
@@ -134,28 +137,29 @@ class Node:
                 for start, stop in claim.ranges:
                     work.pending.discard(start, stop)
 
+    def recall(self, batch: int) -> None:
+        """The batch is paused: give back what has not begun."""
+        work = self._work.get(batch)
+        if work is not None:
+            self._give_back(work)
+
     def held(self) -> list[Held]:
         """All the node answers for, to present when it comes back."""
-        found: dict[int, RangeSet] = {}
+        found = self.delivery.outcomes()
         for work in self._work.values():
-            mine = found.setdefault(work.batch, work.pending.copy())
-            for start, stop in work.running:
+            mine = found.setdefault(work.batch, RangeSet())
+            for start, stop in (*work.pending, *work.running):
                 mine.add(start, stop)
-        parts, failures = self._unrecorded()
-        for part in parts:
-            found.setdefault(part.batch, RangeSet()).add(part.start, part.stop)
-        for failed in failures:
-            found.setdefault(failed.batch, RangeSet()).add(failed.index, failed.index + 1)
         return [Held(batch, list(ranges)) for batch, ranges in found.items() if ranges]
 
-    def _unrecorded(self) -> tuple[list[Part], list[Failed]]:
-        """What came of tasks and is not acknowledged, reported or not, oldest first."""
-        reports = self._unacknowledged.values()
-        parts = [part for report in reports for part in report.parts]
-        failed = [failed for report in reports for failed in report.failed]
-        return parts + self._parts, failed + self._failed
-
     # -- to the engine ------------------------------------------------------------------------
+
+    def feed(self, engine: base.Engine) -> None:
+        """Give the engine what it is to run next."""
+        for chunk, behind in self.chunks(engine.idle, engine.ahead):
+            engine.submit(chunk, ahead=behind)
+        if engine.idle:
+            engine.take_back()
 
     def chunks(self, idle: int, ahead: int) -> list[tuple[base.Chunk, bool]]:
         """What to run next: chunks, and whether each goes behind a running one.
@@ -168,6 +172,8 @@ class Node:
         for work in self._work.values():
             while work.ready and work.pending and (idle or ahead):
                 behind = not idle
+                if behind and work.once:
+                    break  # what waits in a slot that dies may have begun
                 if behind and self._size(work) * work.mean >= AHEAD_SECONDS:
                     break
                 chunk = self._cut(work)
@@ -180,7 +186,7 @@ class Node:
 
     def _size(self, work: Work) -> int:
         """Tasks in the next chunk: `CHUNK_SECONDS` of work, fewer as the lease runs out."""
-        if work.mean <= 0.0:
+        if work.mean <= 0.0 or work.once:
             return 1
         worth = int(CHUNK_SECONDS / work.mean)
         return max(1, min(worth, -(-work.pending.count // (2 * self.slots))))
@@ -208,6 +214,8 @@ class Node:
         for event in events:
             match event:
                 case base.Part():
+                    seconds = sum(array.array("f", event.seconds))
+                    self._learn(event.batch, event.stop - event.start, seconds)
                     self._part(event)
                 case base.Failed():
                     self._failure(event)
@@ -219,7 +227,7 @@ class Node:
         if work is None:
             return  # dropped meanwhile
         work.running.discard(event.start, event.stop)
-        self._parts.append(Part(event.batch, event.start, event.stop, event.payload, event.seconds))
+        self.delivery.done(event)
 
     def _failure(self, event: base.Failed) -> None:
         work = self._work.get(event.batch)
@@ -229,7 +237,7 @@ class Node:
         reason = Failure(
             event.kind, event.type_name, event.message, event.traceback, event.exception
         )
-        self._failed.append(Failed(event.batch, event.index, event.seconds, reason))
+        self.delivery.failed(event.batch, event.index, event.seconds, reason)
 
     def _ended(self, event: base.Ended) -> None:
         self._chunks.pop(event.chunk, None)
@@ -238,11 +246,23 @@ class Node:
             return
         for start, stop in event.lost:
             work.running.discard(start, stop)
-            work.pending.add(start, stop)
+            if event.begun and work.once:
+                self._lose(event.batch, start, stop)
+            else:
+                work.pending.add(start, stop)
         if self.draining:
             self._return_pending()
 
-    def learn(self, batch: int, tasks: int, seconds: float) -> None:
+    def _lose(self, batch: int, start: int, stop: int) -> None:
+        """A slot died with tasks that must not run twice and may have."""
+        text = (
+            "the process that had this task has ended before its outcome was known, and the batch "
+            "says `rerun: false`: it may have run, and is not run again"
+        )
+        for index in range(start, stop):
+            self.delivery.failed(batch, index, 0.0, Failure("lost", "", text, ""))
+
+    def _learn(self, batch: int, tasks: int, seconds: float) -> None:
         """How long tasks of a batch took, all together."""
         work = self._work.get(batch)
         if work is not None and tasks:
@@ -262,13 +282,21 @@ class Node:
                     asked.append((work.batch, index))
         return asked
 
-    def want(self, idle: int) -> int:
-        """For how many slots to ask for work now; 0 for not at all.
+    def want(self, idle: int) -> Want | None:
+        """What to ask for now; None for nothing, or for what was asked for already.
 
         Args:
             idle: slots without a chunk, after `chunks` was carried out.
         """
-        if self.draining or self._unacknowledged_bytes > MAX_UNACKNOWLEDGED:
+        wanted = (self._free(idle), idle)
+        if not wanted[0] or (wanted[0] <= self._wanted[0] and wanted[1] <= self._wanted[1]):
+            return None
+        self._wanted = wanted
+        return Want(*wanted)
+
+    def _free(self, idle: int) -> int:
+        """For how many slots there is not enough work."""
+        if self.draining or self.delivery.bytes > MAX_UNDELIVERED:
             return 0
         waiting = [work for work in self._work.values() if work.pending]
         if any(not work.ready or work.missing is not None for work in waiting):
@@ -276,44 +304,13 @@ class Node:
         left = sum(work.pending.count * work.mean for work in waiting)
         short = all(0 < work.mean < AHEAD_SECONDS for work in self._work.values() if work.running)
         if waiting or not idle:
-            free = self.slots if short and left < PREFETCH_SECONDS * self.slots else 0
-        else:
-            free = idle
-        if free <= self._wanted:
-            return 0
-        self._wanted = free
-        return free
-
-    def report(self) -> Report | None:
-        """What to report now, as much as fits one message; None if there is nothing."""
-        if not (self._parts or self._failed or self._returned):
-            return None
-        parts = _fitting([len(part.payload) for part in self._parts])
-        failed = _fitting([_weight(failed.failure) for failed in self._failed])
-        report = Report(self._parts[:parts], self._failed[:failed], self._returned)
-        del self._parts[:parts], self._failed[:failed]
-        self._returned = []
-        return report
-
-    def sent(self, number: int, report: Report) -> None:
-        """A report is on its way under this number; it is kept until it is acknowledged."""
-        self._unacknowledged[number] = report
-        self._unacknowledged_bytes += _size_of(report)
-
-    def acknowledged(self, number: int) -> None:
-        """The server has journalled a report."""
-        report = self._unacknowledged.pop(number, None)
-        if report is not None:
-            self._unacknowledged_bytes -= _size_of(report)
+            return self.slots if short and left < PREFETCH_SECONDS * self.slots else 0
+        return idle
 
     def disconnected(self) -> None:
-        """The connection is lost: what was not acknowledged is to be reported again."""
-        self._wanted = 0
-        self._parts, self._failed = self._unrecorded()
-        # What was given back need not be said again: it is not among what is held.
-        self._returned = []
-        self._unacknowledged.clear()
-        self._unacknowledged_bytes = 0
+        """The connection is lost, and with it what was asked for."""
+        self._wanted = (0, 0)
+        self.delivery.disconnected()
         for work in self._work.values():
             work.missing = None
 
@@ -324,15 +321,17 @@ class Node:
 
     def _return_pending(self) -> None:
         for work in self._work.values():
-            if work.pending:
-                self._returned.append(Held(work.batch, list(work.pending)))
-                work.pending = RangeSet()
+            self._give_back(work)
+
+    def _give_back(self, work: Work) -> None:
+        if work.pending:
+            self.delivery.give_back(work.batch, work.pending)
+            work.pending = RangeSet()
 
     @property
     def drained(self) -> bool:
         """Whether everything is reported and acknowledged."""
-        nothing = not (self._chunks or self._parts or self._failed or self._returned)
-        return nothing and not self._unacknowledged
+        return not self._chunks and self.delivery.empty
 
     def needs_program(self) -> list[int]:
         """Batches whose program the engine does not know yet."""
@@ -345,21 +344,3 @@ class Node:
         for batch in gone:
             del self._work[batch]
         return gone
-
-
-def _fitting(sizes: list[int]) -> int:
-    """How many of the first things fit one report: one at least, if there is one."""
-    total = 0
-    for count, size in enumerate(sizes):
-        total += size
-        if count and total > MAX_REPORT_BYTES:
-            return count
-    return len(sizes)
-
-
-def _weight(failure: Failure) -> int:
-    return len(failure.text) + len(failure.traceback) + len(failure.exception or b"")
-
-
-def _size_of(report: Report) -> int:
-    return sum(len(part.payload) for part in report.parts)

@@ -1,4 +1,4 @@
-"""A node: one loop that carries out what `farm.node` decides, for one engine and one server.
+"""A node: one loop that carries out what `farm.dialogue` and `farm.node` decide.
 
 The loop waits for slots, for the server and for signals at once, and never for the network alone:
 connecting is done by a thread that hands over a connection.
@@ -6,7 +6,6 @@ connecting is done by a thread that hands over a connection.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import logging
 import os
@@ -21,18 +20,20 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from farm.batch import spec as specs
 from farm.codestore import CodeStore
+from farm.delivery import MAX_REPORT_BYTES
+from farm.dialogue import Dialogue
 from farm.engines import base
-from farm.errors import FarmError, NotAuthorisedError, ProtocolError, RequestError
+from farm.errors import FarmError, NotAuthorisedError, ProtocolError
 from farm.heartbeat import Heartbeat
-from farm.node import MAX_REPORT_BYTES, Node
+from farm.node import Node
+from farm.shelf import SpoolShelf
 from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import CONNECT_SECONDS, Channel, connect
 from farm.wire.greeting import greet, pause_before
-from farm.wire.leases import Code, Dropped, GetCode, Join, Joined, Lease, Leave, Report, Want
-from farm.wire.messages import Block, Done, GetBlock, GetSpec, Message, Refused, SpecFound
+from farm.wire.leases import Joined
+from farm.wire.messages import Message
 
 log = logging.getLogger("farm.worker")
 
@@ -65,27 +66,32 @@ class Worker:
         grace: float = 30.0,
     ) -> None:
         self.address = address
-        self.name = name
-        self.id = 0
+        self.grace = grace
         self._engine = engine
         self._authkey = authkey
-        self.grace = grace
-        self._node = Node(engine.slots)
-        self._code = CodeStore(directory)
+        self._shelf = SpoolShelf(directory)
+        self._node = Node(engine.slots, self._shelf)
+        hands = _Hands(engine, CodeStore(directory), self._joined)
+        self._dialogue = Dialogue(self._node, hands, name, secrets.token_hex(8))
+        self._code = hands.code
         self._channel: Channel | None = None
         self._arrived: queue.SimpleQueue[Channel | FarmError] = queue.SimpleQueue()
         self._woken, self._wake = connection.Pipe(duplex=False)
-        self._asked: dict[int, Message] = {}
-        self._number = 0
-        self._programs: dict[int, str] = {}  # batch -> digest, of those the engine knows
-        self._by_value: dict[int, bool] = {}
-        self._specs: dict[int, SpecFound] = {}  # those whose code is still on its way
         self._signals: list[int] = []
         self._stopped = threading.Event()
         self._deadline: float | None = None
-        self._token = secrets.token_hex(8)
         self._beating: threading.Thread | None = None
         self._connecting: threading.Thread | None = None
+
+    @property
+    def id(self) -> int:
+        """The node's, as the server knows it; 0 until it does."""
+        return self._dialogue.id
+
+    @property
+    def name(self) -> str:
+        """The node's; the server sees to it that no two are alike."""
+        return self._dialogue.name
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -114,6 +120,7 @@ class Worker:
             for thread in (self._beating, self._connecting):
                 if thread is not None:
                     thread.join(CONNECT_SECONDS)
+            self._shelf.close()
             self._code.remove()
 
     @property
@@ -132,19 +139,19 @@ class Worker:
             self._deadline = time.monotonic() + self.grace
             self._node.drain()
             log.info("stopping: running tasks have %.0f s to end", self.grace)
-        if self._deadline is None:
-            return False
-        late = time.monotonic() > self._deadline or len(self._signals) > 1
-        return late or (self._node.drained and not self._engine.running)
+        if self._node.draining and self._node.drained and not self._engine.running:
+            return True
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        return late or len(self._signals) > 1
 
     def _leave(self) -> None:
         """Tell the server, so that it need not wait for a silence."""
         if self._channel is None:
             return
         with contextlib.suppress(OSError, EOFError, ProtocolError):  # it will notice by itself
-            self._ask(Leave(self.id))
+            self._write(*self._dialogue.goodbye())
             deadline = time.monotonic() + LEAVE_SECONDS
-            while any(isinstance(asked, Leave) for asked in self._asked.values()):
+            while self._dialogue.is_leaving:
                 if self._channel is None or not self._channel.wait(
                     max(0.0, deadline - time.monotonic())
                 ):
@@ -158,14 +165,14 @@ class Worker:
         while self._woken.poll():
             self._woken.recv_bytes()
         self._take_connection()
-        self._node.events(self._learn(self._engine.poll()))
+        self._node.events(self._engine.poll())
         if self._channel is not None:
             try:
                 self._channel.flush()
                 self._receive()
             except (OSError, EOFError, ProtocolError) as error:
                 self._disconnected(error)
-        self._feed()
+        self._node.feed(self._engine)
         self._speak()
 
     def _wait(self) -> None:
@@ -182,133 +189,28 @@ class Worker:
             seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
         connection.wait(waitables, seconds)
 
-    def _learn(self, events: list[base.Event]) -> list[base.Event]:
-        for event in events:
-            if isinstance(event, base.Part):
-                seconds = sum(array.array("f", event.seconds))
-                self._node.learn(event.batch, event.stop - event.start, seconds)
-        return events
-
-    def _feed(self) -> None:
-        for chunk, behind in self._node.chunks(self._engine.idle, self._engine.ahead):
-            self._engine.submit(chunk, ahead=behind)
-        if self._engine.idle:
-            self._engine.take_back()
-
     def _speak(self) -> None:
         """Say what the server is to know, if it can be told."""
-        if self._channel is None or not self.id:
+        channel = self._channel
+        if channel is None:
             return
         try:
-            for batch in self._node.needs_program():
-                if batch not in self._specs:
-                    self._ask_once(GetSpec(batch))
-            for batch, index in self._node.missing_blocks():
-                self._ask(GetBlock(batch, index))
-            # What the network does not take yet stays in the node, where it is not lost with a
-            # backlog that has grown too long.
-            while self._channel.backlog < MAX_REPORT_BYTES and (report := self._node.report()):
-                self._node.sent(self._ask(report), report)
-            if free := self._node.want(self._engine.idle):
-                self._channel.write(codec.encode(0, Want(free)))
+            for number, message in self._dialogue.say(
+                self._engine.idle, lambda: channel.backlog < MAX_REPORT_BYTES
+            ):
+                self._write(number, message)
         except OSError as error:
             self._disconnected(error)
-        for batch in self._node.forget_idle():
-            self._forget(batch)
 
-    def _ask(self, request: Message) -> int:
+    def _write(self, number: int, message: Message) -> None:
         assert self._channel is not None
-        self._number += 1
-        self._asked[self._number] = request
-        self._channel.write(codec.encode(self._number, request))
-        return self._number
-
-    def _ask_once(self, request: Message) -> None:
-        if request not in self._asked.values():
-            self._ask(request)
-
-    # -- from the server ----------------------------------------------------------------------
+        self._channel.write(codec.encode(number, message))
 
     def _receive(self) -> None:
         assert self._channel is not None
         for frame in self._channel.read():
-            number, body = codec.decode_reply(frame)
-            asked = self._asked.pop(number, None)
-            if isinstance(body, Refused):
-                self._refused(asked, number, body)
-            else:
-                self._hear(asked, number, body)
-
-    def _hear(self, asked: Message | None, number: int, body: Message) -> None:
-        match body:
-            case Lease():
-                self._node.lease(body)
-                if body.batch in self._programs:
-                    self._ready(body.batch)
-            case Done() if isinstance(asked, Report):
-                self._node.acknowledged(number)
-            case SpecFound():
-                self._found_spec(body)
-            case Code() if isinstance(asked, GetCode):
-                self._found_code(asked.digest, body.files)
-            case Block() if isinstance(asked, GetBlock):
-                self._node.block(asked.batch, body)
-            case Dropped():
-                self._node.dropped(body.batch)
-                self._engine.cancel(body.batch)
-                self._forget(body.batch)
-            case Joined():
-                self._joined(body)
-
-    def _refused(self, asked: Message | None, number: int, refusal: Refused) -> None:
-        log.error("the server refused %s: %s", type(asked).__name__, refusal.text)
-        if isinstance(asked, Join):
-            raise RequestError(refusal.code, f"the server refused this node: {refusal.text}")
-        if refusal.code in ("unknown-node", "journal", "internal"):
-            # It may be served after joining once more; until then everything is kept.
-            self._disconnected(ProtocolError(refusal.text))
-        elif isinstance(asked, Report):
-            self._node.acknowledged(number)
-        elif isinstance(asked, GetSpec | GetBlock):
-            self._node.dropped(asked.batch)
-
-    def _found_spec(self, found: SpecFound) -> None:
-        if found.batch not in self._node.needs_program():
-            return  # dropped meanwhile
-        if found.digest and not self._code.has(found.digest):
-            self._specs[found.batch] = found
-            self._ask_once(GetCode(found.digest))
-        else:
-            self._add_program(found)
-
-    def _found_code(self, digest: str, files: dict[str, bytes]) -> None:
-        try:
-            self._code.put(digest, files)
-        except (OSError, ProtocolError) as error:
-            # Without the code this node can do nothing for the batch; others may.
-            raise FarmError(f"the code of a batch cannot be unpacked here: {error}") from error
-        for batch, found in list(self._specs.items()):
-            if found.digest == digest:
-                del self._specs[batch]
-                self._add_program(found)
-
-    def _add_program(self, found: SpecFound) -> None:
-        directory = str(self._code.path(found.digest)) if found.digest else None
-        self._engine.add_program(base.Program(found.batch, found.spec, found.digest, directory))
-        self._by_value[found.batch] = specs.decode(found.spec).space is None
-        self._programs[found.batch] = found.digest
-        self._ready(found.batch)
-
-    def _ready(self, batch: int) -> None:
-        self._node.program_ready(batch, by_value=self._by_value[batch])
-
-    def _forget(self, batch: int) -> None:
-        self._engine.drop_program(batch)
-        self._specs.pop(batch, None)
-        self._by_value.pop(batch, None)
-        digest = self._programs.pop(batch, "")
-        if digest and digest not in self._programs.values():
-            self._code.drop(digest)
+            for asked in self._dialogue.hear(*codec.decode_reply(frame)):
+                self._write(*asked)
 
     # -- connections --------------------------------------------------------------------------
 
@@ -322,15 +224,12 @@ class Worker:
         return channel
 
     def _adopt(self, channel: Channel) -> None:
-        """A connection is there: present the node, and what it holds."""
+        """A connection is there."""
         self._channel = channel
-        self._asked.clear()
-        held = self._node.held()
-        self._ask(Join(self.name, self._engine.slots, self.id, held, self._token))
+        for number, message in self._dialogue.connected():
+            self._write(number, message)
 
     def _joined(self, answer: Joined) -> None:
-        self.id, self.name = answer.node, answer.name
-        self._node.drop(answer.drop)
         if self._beating is None:
             self._beating = Heartbeat(self._connect, self._stopped, lambda: self.id, answer.beat)
             self._beating.start()
@@ -343,8 +242,7 @@ class Worker:
         log.warning("the connection to %s is lost: %s", self.address, error)
         self._channel.close()
         self._channel = None
-        self._specs.clear()
-        self._node.disconnected()
+        self._dialogue.disconnected()
         self._connecting = threading.Thread(
             target=self._connect_loop, name="farm-connect", daemon=True
         )
@@ -378,6 +276,36 @@ class Worker:
             self._adopt(arrived)
         except OSError as error:
             self._disconnected(error)
+
+
+class _Hands:
+    """What the dialogue has done: by the engine, and in the store of code."""
+
+    def __init__(
+        self, engine: base.Engine, code: CodeStore, joined: Callable[[Joined], None]
+    ) -> None:
+        self.code = code
+        self.joined = joined
+        self.add_program = engine.add_program
+        self.forget_program = engine.drop_program
+        self.kill = engine.cancel
+        self.has_code = code.has
+        self.drop_code = code.drop
+
+    def keep_code(self, digest: str, files: dict[str, bytes]) -> None:
+        """Unpack the files of a digest.
+
+        Raises:
+            FarmError: without them this node can do nothing for the batch; others may.
+        """
+        try:
+            self.code.put(digest, files)
+        except (OSError, ProtocolError) as error:
+            raise FarmError(f"the code of a batch cannot be unpacked here: {error}") from error
+
+    def code_directory(self, digest: str) -> str:
+        """Where the files of a digest lie."""
+        return str(self.code.path(digest))
 
 
 def default_name() -> str:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-
 MAX_DELAY = 86_400.0
 """Seconds that a retry waits at most, whatever its backoff says."""
 

@@ -115,11 +115,13 @@ class Ended:
     Args:
         lost: ranges that were neither done nor failed, because the slot died or the batch was
             cancelled; the node owes them still.
+        begun: whether the slot may have begun some of them.
     """
 
     chunk: int
     batch: int
     lost: list[tuple[int, int]]
+    begun: bool = False
 
 
 Event = Part | Failed | Ended

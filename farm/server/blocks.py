@@ -43,6 +43,11 @@ class BlockCache:
         while self._size > self._limit and len(self._blocks) > 1:
             self._drop(*self._blocks.popitem(last=False))
 
+    def drop(self, batch: int) -> None:
+        """Forget those of a batch."""
+        for start in list(self._starts.get(batch, ())):
+            self._drop((batch, start), self._blocks.pop((batch, start)))
+
     def _drop(self, key: tuple[int, int], block: Block) -> None:
         self._size -= len(block.payload)
         starts = self._starts[key[0]]

@@ -1,24 +1,24 @@
-"""What clients ask: submit, look, wait, read, cancel."""
+"""What clients ask: submit, look, wait, read."""
 
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from farm.batch import spec as specs
 from farm.batch.shipped import digest
 from farm.errors import RequestError
+from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
-from farm.server.journal import BatchRow
 from farm.server.peers import Peer
+from farm.server.reading import BatchRow
+from farm.server.states import Batch
 from farm.wire.messages import (
     Append,
     Batches,
     Block,
-    Cancel,
     Done,
     GetOutcomes,
     GetResults,
@@ -26,6 +26,7 @@ from farm.wire.messages import (
     GetStatus,
     ListBatches,
     Message,
+    Outcome,
     Outcomes,
     SpecFound,
     Submit,
@@ -37,8 +38,6 @@ MAX_WAIT = 60.0
 
 MAX_LISTED = 10_000
 MAX_TASKS = 2**63 - 1
-QUEUE_TOKEN = "plain-queue"
-"""The submission token of the batch behind `get_task_queue`."""
 
 
 class Clients:
@@ -46,12 +45,10 @@ class Clients:
 
     Args:
         core: the server's state.
-        drop: tells the nodes that a batch is no longer wanted.
     """
 
-    def __init__(self, core: Core, drop: Callable[[int], None]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._drop = drop
 
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
@@ -63,8 +60,7 @@ class Clients:
             known = core.next_batch()
             row = BatchRow(
                 known, request.token, request.name, request.total, request.options,
-                request.digest, open=request.open, cancelled=False, submitted=time.time(),
-                started=0.0, ended=0.0,
+                request.digest, core.wall(), open=request.open, paused=request.paused,
             )  # fmt: skip
             core.submit(row, request.spec, request.files, request.blocks)
         self._answer(peer, number, lambda: Submitted(known))
@@ -119,7 +115,7 @@ class Clients:
         def page() -> Outcomes:
             found, cursor = core.journal.outcomes_after(batch, request.cursor)
             ended = state.ended and not found and not core.journal.pending
-            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
             return state.ended or core.infos[batch].seq > request.cursor
@@ -140,7 +136,7 @@ class Clients:
             ended = (
                 state.ended and not core.journal.pending and (not found or cursor >= state.total)
             )
-            return Outcomes(core.count_attempts(batch, found), cursor, ended, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
             return state.ended or request.start in state.done or request.start in state.failed
@@ -155,20 +151,9 @@ class Clients:
         def page() -> Outcomes:
             found = core.journal.recorded_from(batch, request.start, failed=request.failed)
             cursor = found[-1].stop if found else request.start
-            return Outcomes(core.count_attempts(batch, found), cursor, not found, state.state)
+            return Outcomes(_with_attempts(state, found), cursor, not found, state.state)
 
         self._tell(peer, number, page)
-
-    def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
-        """Give up what is not done of a batch."""
-        core = self._core
-        batch = core.find(request.ref)
-        if core.infos[batch].token == QUEUE_TOKEN:
-            raise RequestError("bad-request", "the task queue of plain clients is not cancelled")
-        self._drop(batch)
-        if core.ledger.cancel(batch):
-            core.touch(batch)
-        self._answer(peer, number, lambda: core.status(batch))
 
     # -- answering ----------------------------------------------------------------------------
 
@@ -205,6 +190,23 @@ def core_batch(core: Core, batch: int) -> int:
     if batch not in core.infos:
         raise RequestError("unknown-batch", f"there is no batch {batch}")
     return batch
+
+
+def _with_attempts(state: Batch, outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes, with the attempts of those tasks that took more than one."""
+    attempts = state.attempts
+    for outcome in outcomes if attempts else ():
+        success = 0 if outcome.failure else 1
+        counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
+        outcome.retried.extend((index, count) for index, count in counts if count > 1)
+    return outcomes
+
+
+def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:
+    """The indices of an outcome that had failed attempts, looked for on the shorter side."""
+    if outcome.stop - outcome.start < len(attempts):
+        return (index for index in range(outcome.start, outcome.stop) if index in attempts)
+    return (index for index in attempts if outcome.start <= index < outcome.stop)
 
 
 def _check_submission(request: Submit) -> None:

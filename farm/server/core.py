@@ -1,97 +1,78 @@
-"""The ledger and the journal together: nothing is answered before it is journalled.
+"""The state of the server: the ledger, and beside it what is journalled of it.
 
-Runs in the server's one loop, so that it needs no lock. What a turn of the loop changes is written
-in one transaction at its end (a group commit); then the answers go out, leases are handed to the
-nodes that want some, and whoever waits is woken.
+Runs in the server's one loop, so that it needs no lock; nothing is answered before it is journalled
+(see `farm.server.turns`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
+import random
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-from farm.batch.spec import Options
+import msgspec
+
+from farm.batch.ranges import RangeSet
 from farm.errors import RequestError
+from farm.server.around import Hooks, Info
 from farm.server.blocks import BlockCache
-from farm.server.journal import BatchRow, Journal
+from farm.server.journal import Journal
 from farm.server.ledger import Ledger
-from farm.server.states import Batch, Range
-from farm.server.waiting import Waiter, Waiters
-from farm.wire.messages import Block, Failure, NodeShare, Outcome, Status
+from farm.server.reading import BatchRow
+from farm.server.recovery import Ghost, recover
+from farm.server.states import Grant, Range, Verdict
+from farm.server.turns import Turns
+from farm.wire.messages import Block, Failure, NodeShare, Status
 
 log = logging.getLogger("farm.server")
 
-RETRY_SECONDS = 1.0
-"""Between attempts to write a journal that cannot be written (a full disk, say)."""
 
-COMPLAINT_SECONDS = 60.0
-"""Between lines in the log about one and the same full disk."""
-
-MAX_PENDING_RECORDS = 100_000
-"""Records that may wait for a journal that cannot be written; then requests are refused."""
-
-
-@dataclass(slots=True)
-class Info:
-    """What the ledger need not know of a batch; times are seconds since the epoch."""
-
-    id: int
-    name: str
-    token: str
-    digest: str
-    submitted: float
-    started: float = 0.0
-    ended: float = 0.0
-    seq: int = 0  # of the batch's newest outcome
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What the end of this turn of the loop has to do."""
-
-    answers: deque[Callable[[], None]] = field(default_factory=deque)
-    touched: set[int] = field(default_factory=set)
-
-
-class Core:
+class Core(Turns):
     """The state of the server.
 
     Args:
         journal: what was acknowledged before; it is replayed.
-        loop: the server's.
-        hand_out: called after each commit, to lease what became pending.
-        give_up: called with what makes it impossible to go on.
+        loop: the server's; its ``time`` is the only clock that durations are measured by.
+        hooks: see there.
+        wall: seconds since the epoch, for people.
+        chance: gives a number from 0 to 1, for the jitter of retries.
+
+    Raises:
+        JournalError: what is in the journal cannot be read.
     """
 
     def __init__(
         self,
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
-        hand_out: Callable[[], None],
-        give_up: Callable[[Exception], None],
+        hooks: Hooks,
+        *,
+        wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self.journal = journal
-        self.ledger = Ledger()
-        self.loop = loop
+        super().__init__(journal, loop, self._lease_out, hooks.give_up)
+        self.ledger = Ledger(chance)
+        self.wall = wall
         self.infos: dict[int, Info] = {}
         self.tokens: dict[str, int] = {}
         self._names: dict[str, int] = {}
-        self._hand_out = hand_out
-        self._give_up = give_up
-        self._last = 0
-        self._turn = _Turn()
-        self._flush_planned = False
-        self._stalled: str | None = None  # why the journal cannot be written
-        self._complained = 0.0
-        self.waiters = Waiters(loop, self.tell)
+        self._hooks = hooks
         self._blocks = BlockCache()
-        self._seq = 0
-        self._replay()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._last, self._seq = 0, 0
+        self.ghosts: list[Ghost] = []
+        self._recover()
+
+    def _recover(self) -> None:
+        """Become what the journal says."""
+        found = recover(self.journal, self.ledger, now=self.loop.time(), wall=self.wall())
+        for row in found.rows:
+            self._know(row)
+            self.infos[row.id].seq = found.newest.get(row.id, 0)
+        self._last, self._seq = found.last_batch, found.last_seq
+        self.ghosts = found.ghosts
 
     # -- batches ------------------------------------------------------------------------------
 
@@ -100,6 +81,7 @@ class Core:
     ) -> None:
         """A new batch, journalled at the end of the turn."""
         self._know(row)
+        self.ledger.submit(row.id, row.total, row.options, open=row.open, paused=row.paused)
         if row.digest:
             self.journal.add_code(row.digest, files)
         self.journal.add_batch(row, spec)
@@ -110,6 +92,15 @@ class Core:
     def next_batch(self) -> int:
         """The id of the next batch."""
         return self._last + 1
+
+    def _know(self, row: BatchRow) -> None:
+        self.infos[row.id] = Info(
+            row.id, row.name, row.token, row.digest, row.submitted, row.started, row.ended,
+            row.reason,
+        )  # fmt: skip
+        self._last = max(self._last, row.id)
+        self.tokens[row.token] = row.id
+        self._names[row.name] = row.id
 
     def grow(self, batch: int, blocks: list[Block], *, close: bool) -> None:
         """More tasks for an open batch, and maybe the last ones."""
@@ -128,16 +119,8 @@ class Core:
         if close:
             self.ledger.close(batch)
         self.journal.grow_batch(batch, state.total, open=state.open)
+        self._end_if_broken(batch)
         self.touch(batch)
-
-    def _know(self, row: BatchRow) -> Batch:
-        self.infos[row.id] = Info(
-            row.id, row.name, row.token, row.digest, row.submitted, row.started, row.ended
-        )
-        self._last = max(self._last, row.id)
-        self.tokens[row.token] = row.id
-        self._names[row.name] = row.id
-        return self.ledger.submit(row.id, row.total, row.options, open=row.open)
 
     def find(self, ref: str) -> int:
         """The id of the batch that ``ref`` means: an id, a name (its latest batch), or ``last``.
@@ -145,13 +128,25 @@ class Core:
         Raises:
             RequestError: there is none.
         """
-        if ref == "last" and self.infos:
-            return self._last
+        newest = next(reversed(self.infos), 0)
+        if ref == "last" and newest:
+            return newest
         found = int(ref) if ref.isdecimal() and len(ref) < 19 else self._names.get(ref, 0)
         if found not in self.infos:
-            known = f"the latest is {self._last}" if self.infos else "there is none yet"
+            known = f"the latest is {newest}" if newest else "there is none yet"
+            if 0 < found <= self._last:
+                known = "it was forgotten"
             raise RequestError("unknown-batch", f"there is no batch {ref!r}; {known}")
         return found
+
+    @property
+    def highest(self) -> tuple[int, int]:
+        """The highest batch id and place of an outcome that were ever given."""
+        return self._last, self._seq
+
+    def was_given(self, batch: int) -> bool:
+        """Whether there is, or once was, a batch of this id."""
+        return 0 < batch <= self._last
 
     def status(self, batch: int) -> Status:
         """How a batch stands."""
@@ -160,13 +155,13 @@ class Core:
             batch=batch,
             name=info.name,
             # An end that is not journalled is none: its last results would be missing.
-            state="running" if state.ended and self._stalled else state.state,
+            state="running" if state.ended and self.stalled else state.state,
             total=state.total,
-            pending=state.pending.count,
+            pending=state.waiting,
             running=state.running,
             done=state.done.count,
             failed=state.failed.count,
-            cancelled=state.dropped,
+            cancelled=state.dropped.count,
             retried=state.retried,
             submitted=info.submitted,
             started=info.started,
@@ -175,32 +170,146 @@ class Core:
             priority=state.options.priority,
             open=state.open,
             nodes=[NodeShare(name, s.done, s.seconds) for name, s in state.shares.items()],
-            now=time.time(),
+            now=self.wall(),
+            paused=state.paused,
+            reason=info.reason,
+            repeated=state.repeated,
         )
 
+    def note(self, batch: int) -> None:
+        """Journal how a batch stands: when it began and ended, and what people did to it."""
+        info, state = self.infos[batch], self.ledger.batches[batch]
+        # While all that has no outcome is dropped, that is said in one word.
+        dropped = None if state.ended else list(state.dropped)
+        self.journal.set_state(
+            BatchRow(
+                batch, info.token, info.name, state.total, state.options, info.digest,
+                info.submitted, info.started, info.ended, state.open, state.cancelled,
+                state.paused, info.reason, dropped,
+            )
+        )  # fmt: skip
+
+    def cancel(self, batch: int, reason: str = "") -> None:
+        """Give up what has no outcome of a batch; the nodes that run some of it are told."""
+        self._hooks.drop(batch)
+        if self.ledger.cancel(batch):
+            self.infos[batch].reason = reason
+            self.note(batch)
+            self.touch(batch)
+
+    def _end_if_broken(self, batch: int) -> None:
+        state = self.ledger.batches[batch]
+        if state.is_broken and not state.ended:
+            limit = state.options.max_failures
+            allowed = (
+                f"{limit:,}" if limit is not None
+                else f"{100 * (state.options.max_failure_share or 0):g}%"
+            )  # fmt: skip
+            reason = f"{state.failed.count:,} tasks failed, and max_failures is {allowed}"
+            log.warning("batch %d is stopped: %s", batch, reason)
+            self.cancel(batch, reason)
+
+    def forget(self, batch: int) -> None:
+        """A batch that has ended is not there any more; its rows remain to be removed."""
+        info = self.infos.pop(batch)
+        self.ledger.forget(batch)
+        del self.tokens[info.token]
+        if self._names[info.name] == batch:
+            del self._names[info.name]
+            older = [known.id for known in self.infos.values() if known.name == info.name]
+            if older:
+                self._names[info.name] = max(older)
+        self._blocks.drop(batch)
+        self.journal.forget(batch)
+        self.journal.remember(*self.highest)
+        self.changed(batch)
+
+    # -- leases -------------------------------------------------------------------------------
+
+    def lease(self, node: int, token: str, free: int, idle: int) -> Grant | None:
+        """Work for a node (see `Ledger.lease`); a lease that binds is journalled first.
+
+        The lease of such a batch is to be sent by `answer`.
+        """
+        grant = self.ledger.lease(node, free, idle=idle, now=self.loop.time())
+        if grant is None:
+            return None
+        self.begin(grant.batch)
+        if self.ledger.batches[grant.batch].binding:
+            name = self.ledger.nodes[node].name
+            for start, stop in grant.ranges:
+                for index in range(start, stop):
+                    self.journal.add_begun(grant.batch, index, token, name)
+        return grant
+
     def begin(self, batch: int) -> None:
-        """The first lease of a batch was made."""
+        """A lease of a batch was made; the first one is noted."""
         info = self.infos[batch]
         if not info.started:
-            info.started = time.time()
-            self._note_times(batch)
+            info.started = self.wall()
+            self.note(batch)
+            self.plan_flush()
 
-    def _note_times(self, batch: int) -> None:
-        info, state = self.infos[batch], self.ledger.batches[batch]
-        self.journal.set_times(batch, info.started, info.ended, cancelled=state.cancelled)
+    def _lease_out(self) -> None:
+        """After a commit: lease, and be back when there will be more although nothing happens."""
+        self.ledger.wake(self.loop.time())
+        self._hooks.hand_out()
+        due = self.ledger.next_time
+        if self._alarm is not None and (due is None or due < self._alarm.when()):
+            self._alarm.cancel()
+            self._alarm = None
+        if due is not None and self._alarm is None:
+            self._alarm = self.loop.call_at(due, self._awake)
+
+    def _awake(self) -> None:
+        self._alarm = None
+        self.plan_flush()
+
+    def present(
+        self, node: int, token: str, held: list[tuple[int, list[Range]]]
+    ) -> Iterator[tuple[int, list[Range]]]:
+        """A node came back (see `Ledger.present`): what it is to drop."""
+        before = {batch: list(ranges) for batch, ranges in self._bound(node)}
+        yield from self.ledger.present(node, held)
+        after = {batch: list(ranges) for batch, ranges in self._bound(node)}
+        for batch in before.keys() | after.keys():
+            for part in before.get(batch, []):
+                self.journal.drop_begun(batch, *part)
+            for index in (i for part in after.get(batch, []) for i in range(*part)):
+                self.journal.add_begun(batch, index, token, self.ledger.nodes[node].name)
+
+    def _bound(self, node: int) -> list[tuple[int, RangeSet]]:
+        """What a node holds by leases that bind."""
+        batches = [self.ledger.batches[batch] for batch in self.ledger.nodes[node].batches]
+        return [(state.id, state.leased[node]) for state in batches if state.binding]
 
     def leave(self, node: int) -> None:
-        """A node is gone; what it held is pending again."""
+        """A node is gone; what it held is pending again, or lost if it must not run twice."""
         known = self.ledger.nodes.get(node)
-        held = list(known.batches) if known else []
-        self.ledger.leave(node)
+        if known is None:
+            return
+        held = list(known.batches)
+        for batch, bound in self._bound(node):
+            for part in bound:
+                self.journal.drop_begun(batch, *part)
+        for batch, ranges in self.ledger.leave(node):
+            text = (
+                f"the node {known.name!r} was lost while it had this task, and the batch says "
+                "`rerun: false`: it may have run, and is not run again"
+            )
+            for index in (index for part in ranges for index in range(*part)):
+                self.add_failed(batch, index, known.name, 0.0, Failure("lost", "", text, ""))
+            self._end_if_broken(batch)
         for batch in held:
             self.touch(batch)
 
     def give_back(self, node: int, batch: int, ranges: list[Range]) -> None:
-        """A node could not run these."""
-        self.ledger.give_back(node, batch, ranges)
+        """A node has not begun these."""
+        returned = self.ledger.give_back(node, batch, ranges)
         if batch in self.infos:
+            if self.ledger.batches[batch].binding:
+                for part in returned:
+                    self.journal.drop_begun(batch, *part)
             self.touch(batch)
 
     # -- outcomes -----------------------------------------------------------------------------
@@ -214,44 +323,64 @@ class Core:
         fresh = self.ledger.complete(node, batch, start, stop, seconds=elapsed)
         name = self.ledger.nodes[node].name if node in self.ledger.nodes else ""
         for first, last in fresh:
-            seq = self._next_seq(batch)
             share = elapsed * (last - first) / (stop - start)
-            self.journal.add_done(seq, batch, (first, last), name, share, start, payload, seconds)
+            self.add_done(batch, (first, last), name, share, start, payload, seconds)
         if fresh:
             self.touch(batch)
         return bool(fresh)
+
+    def add_done(
+        self, batch: int, part: Range, node: str, elapsed: float, first: int, payload: bytes,
+        seconds: bytes,
+    ) -> None:  # fmt: skip
+        """Journal what the ledger says is done; ``payload`` begins at index ``first``."""
+        seq = self._next_seq(batch)
+        self.journal.add_done(seq, batch, part, node, elapsed, first, payload, seconds)
+        if self.ledger.batches[batch].binding:
+            self.journal.drop_begun(batch, *part)
 
     def record_failed(
         self, batch: int, node: int, index: int, seconds: float, failure: Failure
     ) -> None:
         """An attempt failed: the task is tried again, or has failed for good."""
-        verdict = self.ledger.fail(node, batch, index, failure.kind, seconds=seconds)
+        failure = self._judged(batch, failure)
+        verdict, delay = self.ledger.fail(
+            node, batch, index, failure.kind, seconds=seconds, now=self.loop.time()
+        )
         name = self.ledger.nodes[node].name if node in self.ledger.nodes else ""
-        match verdict.value:
-            case "retry":
-                self.journal.add_attempt(batch, index, name, seconds, time.time(), failure)
-            case "final":
-                seq = self._next_seq(batch)
-                self.journal.add_failed(seq, batch, index, name, seconds, failure)
-            case _:
+        match verdict:
+            case Verdict.RETRY:
+                self.journal.add_attempt(batch, index, name, seconds, self.wall(), delay, failure)
+                if self.ledger.batches[batch].binding:
+                    self.journal.drop_begun(batch, index, index + 1)
+            case Verdict.FINAL:
+                self.add_failed(batch, index, name, seconds, failure)
+                self._end_if_broken(batch)
+            case Verdict.DROPPED:
                 log.info("batch %d: a late failure of task %d was dropped", batch, index)
         self.touch(batch)
+
+    def _judged(self, batch: int, failure: Failure) -> Failure:
+        """A task that must not run twice, and whose process died, is lost."""
+        if failure.kind != "crash" or self.ledger.batches[batch].options.rerun:
+            return failure
+        text = f"{failure.text}; the batch says `rerun: false`, so that it is not run again"
+        return msgspec.structs.replace(failure, kind="lost", text=text)
+
+    def add_failed(
+        self, batch: int, index: int, node: str, seconds: float, failure: Failure
+    ) -> None:
+        """Journal what the ledger says has failed."""
+        self.journal.add_failed(self._next_seq(batch), batch, index, node, seconds, failure)
+        if self.ledger.batches[batch].binding:
+            self.journal.drop_begun(batch, index, index + 1)
 
     def _next_seq(self, batch: int) -> int:
         self._seq += 1
         self.infos[batch].seq = self._seq
         return self._seq
 
-    def count_attempts(self, batch: int, outcomes: list[Outcome]) -> list[Outcome]:
-        """The outcomes, with the attempts of those tasks that took more than one."""
-        attempts = self.ledger.batches[batch].attempts
-        for outcome in outcomes if attempts else ():
-            success = 0 if outcome.failure else 1
-            counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
-            outcome.retried.extend((index, count) for index, count in counts if count > 1)
-        return outcomes
-
-    # -- blocks -------------------------------------------------------------------------------
+    # -- blocks, and the end of a turn ----------------------------------------------------------
 
     def block(self, batch: int, index: int) -> Block | None:
         """The block that holds ``index``, kept for a while because other nodes will ask."""
@@ -260,141 +389,10 @@ class Core:
             self._blocks.put(batch, found)
         return found
 
-    # -- the end of a turn --------------------------------------------------------------------
-
     def touch(self, batch: int) -> None:
         """Something about the batch has changed in this turn."""
         state, info = self.ledger.batches[batch], self.infos[batch]
         if state.ended and not info.ended:
-            info.ended = time.time()
-            self._note_times(batch)
-        self._turn.touched.add(batch)
-        self.plan_flush()
-
-    def answer(self, send: Callable[[], None]) -> None:
-        """Send an answer, once what came before it is journalled."""
-        self._after_commit(send)
-
-    def tell(self, send: Callable[[], None]) -> None:
-        """Send an answer that acknowledges nothing: at once where the journal cannot be written."""
-        if self._stalled is None:
-            self._after_commit(send)
-        else:
-            self._guarded(send)
-
-    def check_writable(self) -> None:
-        """Before what somebody wants acknowledged who can come again later.
-
-        Raises:
-            RequestError: the journal cannot be written at the moment.
-        """
-        if self._stalled is not None:
-            raise RequestError(
-                "journal",
-                f"the server cannot write its journal ({self._stalled}); nothing was taken. "
-                "Make room on its disk, and try again",
-            )
-
-    def check_room(self) -> None:
-        """Before what can only be kept here until it is journalled.
-
-        Raises:
-            RequestError: the journal has not been writable for so long that no more is taken.
-        """
-        if self.journal.pending > MAX_PENDING_RECORDS:
-            raise RequestError("journal", "the journal cannot be written; see the server's log")
-
-    def _after_commit(self, send: Callable[[], None]) -> None:
-        self._turn.answers.append(send)
-        self.plan_flush()
-
-    def plan_flush(self) -> None:
-        """Do what is to be done at the end of this turn of the loop."""
-        if not self._flush_planned:
-            self._flush_planned = True
-            self.loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        try:
-            self.journal.commit()
-        except sqlite3.OperationalError as error:
-            self._stall(error)
-            return
-        except Exception as error:
-            # Not a matter of time: the file is damaged, or a record cannot be written at all.
-            log.exception("the journal %s cannot be used any more", self.journal.path)
-            self._give_up(error)
-            return
-        if self._stalled is not None:
-            log.warning("the journal %s can be written again", self.journal.path)
-            self._stalled = None
-        self._flush_planned = False
-        turn, self._turn = self._turn, _Turn()
-        for send in turn.answers:
-            self._guarded(send)
-        self._guarded(self._hand_out)
-        for batch in turn.touched:
-            self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
-
-    def _stall(self, error: sqlite3.OperationalError) -> None:
-        """The journal cannot be written for a while: hold back what acknowledges, and try again."""
-        now = time.monotonic()
-        if self._stalled is None or now - self._complained > COMPLAINT_SECONDS:
-            self._complained = now
-            log.error(
-                "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
-                "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
-            )  # fmt: skip
-        self._stalled = str(error)
-        self.loop.call_later(RETRY_SECONDS, self._flush)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception:
-            # One answer that cannot be given must not cost all the others of the turn.
-            log.exception("a step at the end of a turn failed")
-
-    def wait(
-        self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
-    ) -> Waiter | None:
-        """Call ``answer`` when ``ready`` is true after a commit, or after ``seconds``.
-
-        None if there is nothing to wait for (NaN is no time to wait).
-        """
-        if not seconds > 0 or (not self.journal.pending and ready()):
-            self.tell(answer)
-            return None
-        waiter = Waiter(batch, ready, answer)
-        self.waiters.add(waiter, seconds)
-        self._turn.touched.add(batch)
-        self.plan_flush()
-        return waiter
-
-    # -- replay -------------------------------------------------------------------------------
-
-    def _replay(self) -> None:
-        for row in self.journal.batches():
-            state = self._know(row)
-            if row.cancelled:
-                self.ledger.cancel(state.id)
-        for seq, batch, start, stop, failed, node, elapsed in self.journal.recorded():
-            self.infos[batch].seq = self._seq = seq
-            self.ledger.restore(batch, start, stop, failed=failed, node=node, seconds=elapsed)
-        for batch, index, kind, elapsed in self.journal.attempts():
-            self.ledger.restore_attempt(batch, index, kind, seconds=elapsed)
-
-
-def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:
-    """The indices of an outcome that had failed attempts, looked for on the shorter side."""
-    if outcome.stop - outcome.start < len(attempts):
-        return (index for index in range(outcome.start, outcome.stop) if index in attempts)
-    return (index for index in attempts if outcome.start <= index < outcome.stop)
-
-
-def plain_row(batch: int, token: str, name: str, now: float) -> BatchRow:
-    """The row of an open batch without tasks."""
-    return BatchRow(
-        batch, token, name, 0, Options(), "", open=True, cancelled=False, submitted=now,
-        started=0.0, ended=0.0,
-    )  # fmt: skip
+            info.ended = self.wall()
+            self.note(batch)
+        self.changed(batch)

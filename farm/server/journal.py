@@ -1,132 +1,54 @@
 """What was acknowledged, on disk: SQLite in WAL mode, written in groups.
 
 Records are collected and written in one transaction by `commit`; the server answers only after
-that. With `synchronous=NORMAL` a committed record survives the death of the process.
+that. `farm.server.database` opens the file, `farm.server.reading` reads it.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import secrets
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from farm.batch.spec import Options
 from farm.errors import JournalError
-from farm.wire.messages import Block, Failure, Outcome
-
-VERSION = 1
-FILE_NAME = "journal.sqlite"
-
-PAGE_BYTES = 1024 * 1024
-"""Payload bytes after which a page of outcomes ends (a page has one row at least)."""
-
-PAGE_ROWS = 1000
+from farm.server.database import FILE_NAME, open_database, refusal
+from farm.server.reading import BatchRow, Reader
+from farm.wire.messages import Block, Failure
 
 _NOTHING = pickle.dumps([None], 4)
 
-_files = msgspec.msgpack.Decoder(dict[str, bytes])
-_options = msgspec.msgpack.Decoder(Options)
-_failures = msgspec.msgpack.Decoder(Failure)
+_TABLES = ("outcomes", "attempts", "blocks")
+"""Those that may have very many rows of one batch."""
+
 _encode = msgspec.msgpack.encode
 
-# Every row before the one that holds the index ends before it: the database's index on `start` is
-# searched, not scanned.
-_FROM_INDEX = (
-    "WHERE batch = :batch AND stop > :index AND start >="
-    " (SELECT ifnull(max(start), 0) FROM outcomes WHERE batch = :batch AND start <= :index)"
-)
-_OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure"
 
-
-@dataclass(frozen=True, slots=True)
-class BatchRow:
-    """A batch as it was journalled."""
-
-    id: int
-    token: str
-    name: str
-    total: int
-    options: Options
-    digest: str
-    open: bool
-    cancelled: bool
-    submitted: float
-    started: float
-    ended: float
-
-
-class Journal:
+class Journal(Reader):
     """One data directory, held by one server at a time.
 
     Args:
         directory: made if missing.
+        durability: a key of `farm.server.database.DURABILITY`.
 
     Raises:
         JournalError: it cannot be used; the message says why and what to do.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, durability: str = "process") -> None:
         self.path = directory / FILE_NAME
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = self._open()
-        except (sqlite3.Error, OSError) as error:
-            raise self._refusal(error) from error
+        super().__init__(self._open(directory, durability))
         self.server: str = self._one("SELECT value FROM meta WHERE key = 'server'")
 
-    def _open(self) -> sqlite3.Connection:
-        # SQLite gives its other files the mode of this one: results are nobody else's business.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(self.path, timeout=0.0, isolation_level=None, check_same_thread=False)
-        try:
-            # Exclusive: a second server on the same directory is refused, by whichever way this
-            # one ended the lock goes with it.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._create(db)
-        except BaseException:
-            db.close()
-            raise
-        if version > VERSION:
-            db.close()
-            raise JournalError(
-                f"the journal {self.path} is of version {version}, this farm writes {VERSION}: "
-                "install the newer farm, or give another directory with --data"
-            )
-        return db
+    def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
+        return open_database(directory, durability)
 
-    def _create(self, db: sqlite3.Connection) -> None:
-        schema = resources.files(__package__).joinpath("schema.sql").read_text()
-        db.executescript(
-            f"BEGIN IMMEDIATE; {schema}; INSERT INTO meta VALUES ('server',"
-            f" '{secrets.token_hex(8)}'); PRAGMA user_version = {VERSION}; COMMIT;"
-        )
-
-    def _refusal(self, error: Exception) -> JournalError:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            what = "another server uses it: stop that one, or give another directory with --data"
-        elif isinstance(error, sqlite3.DatabaseError) and "not a database" in text:
-            what = "it is not a journal, or damaged: move it away, or give another with --data"
-        else:
-            what = f"{text}: give a directory that can be written with --data"
-        return JournalError(f"cannot use the journal {self.path}: {what}")
-
-    def _one(self, sql: str, *parameters: Any) -> Any:
-        row = self._db.execute(sql, parameters).fetchone()
-        return row[0] if row else None
+    def refusal(self, error: Exception) -> JournalError:
+        """Why the journal cannot be used, for people."""
+        return refusal(self.path, error)
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -160,10 +82,10 @@ class Journal:
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
         self._write(
-            "INSERT INTO batches (id, token, name, total, options, spec, digest, open, submitted)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO batches (id, token, name, total, options, spec, digest, open, submitted,"
+            " paused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row.id, row.token, row.name, row.total, _encode(row.options), spec, row.digest,
-            row.open, row.submitted,
+            row.open, row.submitted, row.paused,
         )  # fmt: skip
 
     def add_code(self, digest: str, files: dict[str, bytes]) -> None:
@@ -181,12 +103,13 @@ class Journal:
         """An open batch has more tasks, or is closed."""
         self._write("UPDATE batches SET total = ?, open = ? WHERE id = ?", total, open, batch)
 
-    def set_times(self, batch: int, started: float, ended: float, *, cancelled: bool) -> None:
-        """A batch has begun, ended or been cancelled."""
+    def set_state(self, row: BatchRow) -> None:
+        """A batch has begun, ended, or been cancelled, paused or resumed."""
         self._write(
-            "UPDATE batches SET started = ?, ended = ?, cancelled = ?, open = open AND NOT ?"
-            " WHERE id = ?",
-            started, ended, cancelled, cancelled, batch,
+            "UPDATE batches SET started = ?, ended = ?, open = ?, cancelled = ?, paused = ?,"
+            " reason = ?, dropped = ? WHERE id = ?",
+            row.started, row.ended, row.open, row.cancelled, row.paused, row.reason,
+            None if row.dropped is None else _encode(row.dropped), row.id,
         )  # fmt: skip
 
     def add_done(
@@ -216,13 +139,111 @@ class Journal:
         )  # fmt: skip
 
     def add_attempt(
-        self, batch: int, index: int, node: str, seconds: float, at: float, failure: Failure
-    ) -> None:
-        """A failed attempt of a task that is tried again."""
+        self, batch: int, index: int, node: str, seconds: float, at: float, delay: float,
+        failure: Failure,
+    ) -> None:  # fmt: skip
+        """A failed attempt of a task that is tried again ``delay`` seconds after ``at``."""
         self._write(
-            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)",
-            batch, index, node, failure.kind, seconds, at, _encode(failure),
+            "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, delay)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            batch, index, node, failure.kind, seconds, at, _encode(failure), delay,
         )  # fmt: skip
+
+    def take_back(self, batch: int, start: int, stop: int, at: float) -> None:
+        """The tasks of a range, all failed, are tried anew: what failed so far counts no more."""
+        where = "batch = ? AND failure IS NOT NULL AND start >= ? AND start < ?"
+        self._write(
+            "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, counts)"
+            f" SELECT batch, start, node, '', elapsed, ?, failure, 0 FROM outcomes WHERE {where}",
+            at, batch, start, stop,
+        )  # fmt: skip
+        self._write(f"DELETE FROM outcomes WHERE {where}", batch, start, stop)
+        self.excuse(batch, start, stop)
+
+    def excuse(self, batch: int, start: int, stop: int) -> None:
+        """Failed attempts of a range count no more."""
+        self._write(
+            "UPDATE attempts SET counts = 0 WHERE batch = ? AND task >= ? AND task < ?",
+            batch, start, stop,
+        )  # fmt: skip
+
+    def add_begun(self, batch: int, index: int, token: str, node: str) -> None:
+        """A node is about to be given a task that must not run twice."""
+        self._write(
+            "INSERT OR REPLACE INTO begun VALUES (?, ?, ?, ?)", batch, index, token, node
+        )  # fmt: skip
+
+    def drop_begun(self, batch: int, start: int, stop: int) -> None:
+        """These have an outcome, or were given back before they began."""
+        self._write(
+            "DELETE FROM begun WHERE batch = ? AND task >= ? AND task < ?", batch, start, stop
+        )
+
+    def remember(self, batch: int, seq: int) -> None:
+        """The highest batch id and place of an outcome, which must not be given again."""
+        for key, value in (("batch", batch), ("seq", seq)):
+            self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, str(value))
+
+    def forget(self, batch: int) -> None:
+        """A batch is not there any more; `remove_some` takes away its rows."""
+        self._write(
+            "UPDATE batches SET forgotten = 1, token = 'forgotten ' || id WHERE id = ?", batch
+        )
+
+    def remove_some(self, batch: int, rows: int) -> bool:
+        """Remove some rows of a forgotten batch at once, and give back some disk.
+
+        Nothing may wait for `commit`.
+
+        Args:
+            batch: the batch.
+            rows: of each table at most.
+
+        Returns:
+            Whether there may be more.
+
+        Raises:
+            sqlite3.Error: it could not be done; nothing of it was.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            more = any(self._remove(table, batch, rows) for table in _TABLES)
+            if not more:
+                self._db.execute("DELETE FROM begun WHERE batch = ?", (batch,))
+                self._db.execute("DELETE FROM popped WHERE batch = ?", (batch,))
+                self._db.execute("DELETE FROM batches WHERE id = ?", (batch,))
+                self._db.execute(
+                    "DELETE FROM code WHERE digest NOT IN (SELECT digest FROM batches)"
+                )
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        return more
+
+    def _remove(self, table: str, batch: int, rows: int) -> bool:
+        # The text is put together from this module's constants alone.
+        done = self._db.execute(
+            f"DELETE FROM {table} WHERE rowid IN"
+            f" (SELECT rowid FROM {table} WHERE batch = ? LIMIT ?)",
+            (batch, rows),
+        )
+        return done.rowcount >= rows
+
+    def shrink(self, pages: int) -> bool:
+        """Give pages that nothing uses back to the disk; whether there may be more.
+
+        Raises:
+            sqlite3.Error: it could not be done.
+        """
+        # Each row of the pragma is a page; a cursor that is not read frees none.
+        self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        free = self._one("PRAGMA freelist_count") or 0
+        if not free or self._one("PRAGMA auto_vacuum") != 2:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return False
+        return True
 
     def pop(self, batch: int, index: int) -> None:
         """A result was taken away. Its row stays as the record; its payload goes, if alone.
@@ -236,100 +257,6 @@ class Journal:
             _NOTHING, batch, index,
         )  # fmt: skip
 
-    # -- reading ------------------------------------------------------------------------------
-
-    def batches(self) -> Iterator[BatchRow]:
-        """Every batch, oldest first."""
-        rows = self._db.execute(
-            "SELECT id, token, name, total, options, digest, open, cancelled, submitted, started,"
-            " ended FROM batches ORDER BY id"
-        )
-        for id_, token, name, total, options, digest, is_open, cancelled, *times in rows:
-            yield BatchRow(
-                id_, token, name, total, _options.decode(options), digest, bool(is_open),
-                bool(cancelled), *times,
-            )  # fmt: skip
-
-    def recorded(self) -> Iterator[tuple[int, int, int, int, bool, str, float]]:
-        """Each outcome in order: seq, batch, start, stop, failed, node, elapsed."""
-        for *place, failed, node, elapsed in self._db.execute(
-            "SELECT seq, batch, start, stop, failure IS NOT NULL, node, elapsed FROM outcomes"
-            " ORDER BY seq"
-        ):
-            seq, batch, start, stop = place
-            yield seq, batch, start, stop, bool(failed), node, elapsed
-
-    def popped(self, batch: int) -> set[int]:
-        """The indices whose results were taken away."""
-        return {t for (t,) in self._db.execute("SELECT task FROM popped WHERE batch = ?", (batch,))}
-
-    def attempts(self) -> Iterator[tuple[int, int, str, float]]:
-        """Each failed attempt that was tried again: batch, index, kind, seconds."""
-        yield from self._db.execute("SELECT batch, task, kind, seconds FROM attempts")
-
-    def spec(self, batch: int) -> bytes | None:
-        """The spec of a batch."""
-        found: bytes | None = self._one("SELECT spec FROM batches WHERE id = ?", batch)
-        return found
-
-    def code(self, digest: str) -> dict[str, bytes] | None:
-        """The files of a digest."""
-        found = self._one("SELECT files FROM code WHERE digest = ?", digest)
-        return None if found is None else _files.decode(found)
-
-    def block(self, batch: int, index: int) -> Block | None:
-        """The block that holds ``index``."""
-        row = self._db.execute(
-            "SELECT start, stop, payload FROM blocks WHERE batch = ? AND start <= ?"
-            " ORDER BY start DESC LIMIT 1",
-            (batch, index),
-        ).fetchone()
-        return Block(*row) if row and row[0] <= index < row[1] else None
-
-    def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
-        """A page of outcomes in the order of recording, and the cursor behind it."""
-        rows = self._page("WHERE batch = :batch AND seq > :seq ORDER BY seq LIMIT :rows",
-                          batch=batch, seq=seq, rows=PAGE_ROWS)  # fmt: skip
-        found = [_outcome(row) for row in rows]
-        return found, rows[-1][0] if rows else seq
-
-    def outcomes_from(self, batch: int, index: int, rows: int = PAGE_ROWS) -> list[Outcome]:
-        """A page of outcomes in index order, without a gap, the first of which holds ``index``."""
-        page = self._page(f"{_FROM_INDEX} ORDER BY start LIMIT :rows",
-                          batch=batch, index=index, rows=rows)  # fmt: skip
-        found: list[Outcome] = []
-        for row in page:
-            if row[1] > index:
-                break
-            found.append(_outcome(row))
-            index = row[2]
-        return found
-
-    def recorded_from(self, batch: int, index: int, *, failed: bool) -> list[Outcome]:
-        """A page of outcomes in index order from ``index`` on, whatever is missing between them.
-
-        Args:
-            batch: the batch.
-            index: the first one is the one that holds it, or the next.
-            failed: only failures.
-        """
-        which = "AND failure IS NOT NULL" if failed else ""
-        rows = self._page(f"{_FROM_INDEX} {which} ORDER BY start LIMIT :rows",
-                          batch=batch, index=index, rows=PAGE_ROWS)  # fmt: skip
-        return [_outcome(row) for row in rows]
-
-    def _page(self, where: str, **parameters: int) -> list[Any]:
-        rows, size = [], 0
-        # The text is put together from this module's constants alone.
-        cursor = self._db.execute(f"SELECT {_OUTCOME} FROM outcomes {where}", parameters)
-        for row in cursor:
-            rows.append(row)
-            size += len(row[6]) + len(row[7]) + len(row[8] or b"")
-            if size >= PAGE_BYTES:
-                break
-        cursor.close()
-        return rows
-
     def close(self) -> None:
         """Write what waits and let go of the directory.
 
@@ -339,12 +266,6 @@ class Journal:
         try:
             self.commit()
         except sqlite3.Error as error:
-            raise self._refusal(error) from error
+            raise self.refusal(error) from error
         finally:
             self._db.close()
-
-
-def _outcome(row: Any) -> Outcome:
-    _, start, stop, node, elapsed, first, payload, seconds, failure = row
-    reason = None if failure is None else _failures.decode(failure)
-    return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)

@@ -1,90 +1,77 @@
 """Who owes what: ranges of each batch that are pending, leased, done, failed. Pure.
 
-No I/O, no threads, no clock. Every index of a batch is in exactly one of: pending, leased to one
-node, done, failed, cancelled. An outcome, once recorded, does not change. What the ledger says was
-recorded is what the server journals.
+No I/O, no threads, no clock: time is passed in, in seconds of any clock that only goes forward.
+Every index of a batch is in exactly one place (see `farm.server.states.Batch`). An outcome, once
+recorded, does not change; only `retry` takes one back, because somebody asked for it. What the
+ledger says was recorded is what the server journals.
 """
 
 from __future__ import annotations
 
-import enum
-import heapq
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
-from farm.server.states import Batch, Node, Range, Share, outside
+from farm.server import attempts
+from farm.server.again import ANYWHERE
+from farm.server.holding import hold, release, resize, settle
+from farm.server.pace import Pace
+from farm.server.schedule import Schedule
+from farm.server.sizing import lease_size
+from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, outside, size_of
 
-LEASE_SECONDS = 0.2
-"""Work a lease holds for each slot: long enough that the server's work a task vanishes."""
-
-MAX_LEASE = 1 << 20
-"""Tasks in one lease, whatever they cost."""
-
-CRASH_LIMIT = 3
-"""Slots that one task may take with it before it is recorded as failed."""
+SILENT_SECONDS = 10.0
+"""A node of which nothing was heard for so long gives up its leases."""
 
 _LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
 _MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
 
 
-class Verdict(enum.Enum):
-    """What becomes of a failed attempt."""
-
-    RETRY = "retry"
-    FINAL = "final"
-    DROPPED = "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A lease that was just made."""
-
-    batch: int
-    ranges: list[Range]
-    mean: float
-
-
 class Ledger:
     """All batches and nodes.
+
+    Args:
+        chance: gives a number from 0 to 1, for the jitter of retries.
 
     Example:
         >>> ledger = Ledger()
         >>> _ = ledger.submit(1, 10, Options())
-        >>> _ = ledger.join(1, "node7", 2)
-        >>> ledger.lease(1, 2)
+        >>> _ = ledger.join(1, "node7", 2, now=0.0)
+        >>> ledger.lease(1, 2, idle=2, now=0.0)
         Grant(batch=1, ranges=[(0, 2)], mean=0.0)
         >>> ledger.complete(1, 1, 0, 2, seconds=0.1)
         [(0, 2)]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chance: Callable[[], float] = lambda: 0.5) -> None:
         self.batches: dict[int, Batch] = {}
         self.nodes: dict[int, Node] = {}
+        self._chance = chance
+        self._schedule = Schedule(self.batches)
         self._slots = 0
-        # Batches with something pending, as (-priority, busy slots, id). Entries that no longer
-        # hold are dropped when they come to the top: `Batch.entry` is the one that counts.
-        self._ready: list[tuple[int, int, int]] = []
 
     # -- batches ------------------------------------------------------------------------------
 
-    def submit(self, batch: int, total: int, options: Options, *, open: bool = False) -> Batch:  # noqa: A002
+    def submit(
+        self, batch: int, total: int, options: Options, *, open: bool = False, paused: bool = False  # noqa: A002
+    ) -> Batch:  # fmt: skip
         """A new batch, all of it pending; ``open`` says that it may grow."""
-        made = Batch(batch, total, options, open=open)
+        made = Batch(batch, total, options, open=open, paused=paused)
+        if options.rate is not None:
+            made.pace = Pace(options.rate, self._schedule.now)
         if total:
             made.pending.add(0, total)
         self.batches[batch] = made
-        self._rank(made)
+        self.rank(made)
         return made
 
     def extend(self, batch: int, total: int) -> None:
         """The batch has grown to ``total`` tasks."""
         state = self.batches[batch]
-        if state.open and not state.cancelled and total > state.total:
+        if state.open and total > state.total:
             state.pending.add(state.total, total)
             state.total = total
-            self._rank(state)
+            self.rank(state)
 
     def close(self, batch: int) -> None:
         """The batch grows no more."""
@@ -97,36 +84,123 @@ class Ledger:
             return False
         state.cancelled = True
         state.open = False
-        for node in list(state.leased):
-            self._settle(state, node)
+        held = [r for node in list(state.leased) for r in settle(state, self.nodes[node])]
+        for part in (*held, *state.pending, *state.again):
+            state.dropped.add(*part)
         state.pending = RangeSet()
+        state.again.discard(0, state.total)
+        self.rank(state)
         return True
+
+    def pause(self, batch: int) -> bool:
+        """Lease nothing more of a batch; False if it is paused already, or has ended."""
+        state = self.batches[batch]
+        if state.paused or state.ended:
+            return False
+        state.paused = True
+        self.rank(state)
+        return True
+
+    def resume(self, batch: int) -> bool:
+        """Go on with a paused batch; False if it is not paused."""
+        state = self.batches[batch]
+        if not state.paused:
+            return False
+        state.paused = False
+        self.rank(state)
+        return True
+
+    def retry(
+        self, batch: int, ranges: list[Range] | None = None, *, failed_only: bool = False
+    ) -> tuple[list[Range], list[Range]]:
+        """Make tasks pending again that failed or were cancelled, as if never tried.
+
+        Args:
+            batch: the batch's id.
+            ranges: which; all of them if None.
+            failed_only: not those that were cancelled.
+
+        Returns:
+            The ranges whose failures are thereby taken back, and those that had been cancelled.
+        """
+        state = self.batches[batch]
+        wanted = [(0, state.total)] if ranges is None else ranges
+        failed = [part for r in wanted for part in state.failed.intersection(*r)]
+        dropped = [part for r in wanted for part in state.dropped.intersection(*r)]
+        if failed_only:
+            dropped = []
+        for known, found in ((state.failed, failed), (state.dropped, dropped)):
+            for start, stop in found:
+                known.discard(start, stop)
+                state.pending.add(start, stop)
+                attempts.forgive(state, start, stop)
+        state.cancelled = bool(state.dropped)
+        self.rank(state)
+        return failed, dropped
+
+    def forget(self, batch: int) -> None:
+        """A batch that has ended is not kept any more."""
+        del self.batches[batch]
 
     # -- nodes --------------------------------------------------------------------------------
 
-    def join(self, node: int, name: str, slots: int) -> Node:
+    def join(self, node: int, name: str, slots: int, *, now: float = 0.0) -> Node:
         """A node has come, or has come back."""
-        known = self.nodes.setdefault(node, Node(node, name, 0))
+        known = self.nodes.setdefault(node, Node(node, name, 0, now))
         for batch in known.batches:
-            state = self.batches[batch]
-            held = state.leased[node].count
-            state.busy += min(slots, held) - min(known.slots, held)
-            self._rank(state)
+            resize(self.batches[batch], known, slots)
+            self.rank(self.batches[batch])
         self._slots += slots - known.slots
         known.slots = slots
+        known.heard = max(known.heard, now)
         return known
 
-    def leave(self, node: int) -> None:
-        """The node is gone: everything it held is pending again."""
+    def heartbeat(self, node: int, now: float) -> bool:
+        """A node was heard; False if it was given up, and must join again."""
+        known = self.nodes.get(node)
+        if known is None:
+            return False
+        known.heard = max(known.heard, now)
+        return True
+
+    def expire(self, now: float) -> list[int]:
+        """The nodes that have been silent for too long, for `leave`. Plain ones are never silent:
+        their leases are bound to their connection."""
+        return [n.id for n in self.nodes.values() if n.id > 0 and now - n.heard > SILENT_SECONDS]
+
+    def forgive(self, seconds: float) -> None:
+        """For so long nobody could be heard, because the server itself was stopped."""
+        for node in self.nodes.values():
+            node.heard += seconds
+
+    def drain(self, node: int) -> None:
+        """A node takes nothing new."""
+        self.nodes[node].draining = True
+
+    def leave(self, node: int) -> list[tuple[int, list[Range]]]:
+        """The node is gone: what it held is pending again, or was lost with it.
+
+        Returns:
+            The tasks that must not run twice and have therefore failed now, by batch.
+        """
         gone = self.nodes.pop(node, None)
         if gone is None:
-            return
+            return []
         self._slots -= gone.slots
-        for batch in list(gone.batches):
+        lost = []
+        for batch in sorted(gone.batches):
             state = self.batches[batch]
-            held = list(state.leased.get(node, ()))
-            self._settle(state, node, slots=gone.slots)
-            self._return(state, held)
+            held = settle(state, gone)
+            if state.options.rerun:
+                self._return(state, held)
+                continue
+            lost.append((batch, held))
+            for start, stop in held:
+                state.failed.add(start, stop)
+                for index in range(start, stop):
+                    attempts.count(state, index, "lost")
+            self.rank(state)
+        return lost
 
     def present(
         self, node: int, held: Iterable[tuple[int, list[Range]]]
@@ -140,7 +214,7 @@ class Ledger:
         for batch, ranges in held:
             if batch not in self.batches:
                 yield batch, ranges
-        for batch in set(claims) | set(self.nodes[node].batches):
+        for batch in sorted(set(claims) | self.nodes[node].batches):
             state = self.batches[batch]
             claimed = RangeSet(claims.get(batch, []))
             owned = list(state.leased.get(node, ()))
@@ -154,120 +228,90 @@ class Ledger:
     def _adopt(self, state: Batch, node: int, claimed: RangeSet) -> None:
         """What a node brings back and nobody else was given is leased to it again."""
         for start, stop in claimed:
-            for free in state.pending.intersection(start, stop):
-                state.pending.discard(*free)
-                self._hold(state, node, [free])
-        self._rank(state)
+            free = [
+                *state.pending.intersection(start, stop),
+                *state.again.intersection(start, stop),
+            ]
+            for part in free:
+                state.pending.discard(*part)
+                state.again.discard(*part)
+            if free:
+                hold(state, self.nodes[node], free)
+        self.rank(state)
 
     # -- leases -------------------------------------------------------------------------------
 
-    def lease(self, node: int, free: int) -> Grant | None:
-        """Work for ``free`` slots of a node: of the highest priority, then of the fewest slots."""
-        state = self._next()
+    def lease(self, node: int, free: int, *, idle: int, now: float) -> Grant | None:
+        """Work for a node: of the highest priority, then of the fewest busy slots.
+
+        Args:
+            node: the node's id.
+            free: slots that work is wanted for.
+            idle: those of them that have nothing to do; only these get tasks of a batch that is
+                limited in how many may run or begin, or whose tasks must not run twice.
+            now: seconds.
+        """
+        self.wake(now)
+        holder = self.nodes[node]
+        alone = not any(other.able for other in self.nodes.values() if other is not holder)
+        state = self._schedule.choose(holder, idle, alone=alone)
         if state is None:
             return None
-        holder = self.nodes[node]
-        ranges = state.pending.take(self._size(state, holder, free))
-        self._hold(state, node, ranges)
-        self._rank(state)
+        size = lease_size(state, holder, free, self._slots)
+        if state.strict:
+            size = min(size, idle, self._schedule.room(state))
+        ranges = state.again.take(size, holder.name, alone=alone)
+        ranges += state.pending.take(size - size_of(ranges))
+        if state.pace is not None:
+            state.pace.take(size_of(ranges), now)
+        hold(state, self.nodes[node], ranges)
+        self.rank(state)
         return Grant(state.id, ranges, state.mean)
 
     def lease_one(self, node: int, batch: int) -> int | None:
         """One task of one batch for a node, whatever else is pending."""
         state = self.batches[batch]
-        ranges = state.pending.take(1)
+        state.again.wake(self._schedule.now)
+        ranges = state.again.take(1, self.nodes[node].name, alone=True) or state.pending.take(1)
         if not ranges:
             return None
-        self._hold(state, node, ranges)
-        self._rank(state)
+        hold(state, self.nodes[node], ranges)
+        self.rank(state)
         return ranges[0][0]
 
-    def _size(self, state: Batch, node: Node, free: int) -> int:
-        """How many tasks to hand out.
+    def wake(self, now: float) -> None:
+        """It is ``now``: what was to wait until then is to be leased."""
+        self._schedule.wake(now)
 
-        About `LEASE_SECONDS` of work for each slot of the node, but no more than its share of
-        half of what is left: guided self-scheduling (Polychronopoulos and Kuck, IEEE Transactions
-        on Computers C-36(12), 1987), so that all slots end at about the same time.
-        """
-        if state.mean <= 0.0:
-            return free  # nothing is known yet: one task a slot tells
-        worth = int(LEASE_SECONDS / state.mean) * node.slots
-        guided = -(-state.pending.count // (2 * max(1, self._slots))) * node.slots
-        return max(free, min(worth, guided, MAX_LEASE))
+    @property
+    def next_time(self) -> float | None:
+        """When there may be more to lease although nothing else happens; None for never."""
+        return self._schedule.next_time
 
-    def _next(self) -> Batch | None:
-        while self._ready:
-            entry = self._ready[0]
-            state = self.batches.get(entry[2])
-            if state is not None and state.entry == entry and state.pending:
-                return state
-            heapq.heappop(self._ready)
-            if state is not None and state.entry == entry:
-                state.entry = None
-        return None
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `lease` gave nothing because there is nothing for any node."""
+        return self._schedule.empty
 
-    def _rank(self, state: Batch) -> None:
-        """Put the batch where it now belongs among those that have something pending."""
-        if not state.pending:
-            return
-        entry = (-state.options.priority, state.busy, state.id)
-        if state.entry != entry:
-            state.entry = entry
-            heapq.heappush(self._ready, entry)
-        if len(self._ready) > 64 + 4 * len(self.batches):
-            self._ready = sorted(b.entry for b in self.batches.values() if b.entry and b.pending)
-
-    def _hold(self, state: Batch, node: int, ranges: list[Range]) -> None:
-        held = state.leased.setdefault(node, RangeSet())
-        slots = self.nodes[node].slots
-        state.busy -= min(slots, held.count)
-        for start, stop in ranges:
-            held.add(start, stop)
-            state.running += stop - start
-        state.busy += min(slots, held.count)
-        self.nodes[node].batches.add(state.id)
-
-    def _release(self, state: Batch, node: int, start: int, stop: int) -> None:
-        """``[start, stop)`` is no longer leased to the node (nor was all of it, maybe)."""
-        held = state.leased.get(node)
-        if held is None:
-            return
-        slots = self.nodes[node].slots
-        before = held.count
-        held.discard(start, stop)
-        state.running -= before - held.count
-        state.busy += min(slots, held.count) - min(slots, before)
-        if not held:
-            self._settle(state, node)
-
-    def _settle(self, state: Batch, node: int, slots: int | None = None) -> None:
-        """The node holds nothing of the batch any more."""
-        held = state.leased.pop(node, None)
-        if held is None:
-            return
-        slots = self.nodes[node].slots if slots is None else slots
-        state.running -= held.count
-        state.busy -= min(slots, held.count)
-        if node in self.nodes:
-            self.nodes[node].batches.discard(state.id)
+    def rank(self, state: Batch) -> None:
+        """The batch has changed: whether it can be served, and before which others."""
+        self._schedule.rank(state)
 
     def _return(self, state: Batch, ranges: Iterable[Range]) -> None:
-        if state.cancelled:
-            return
         for start, stop in ranges:
             state.pending.add(start, stop)
-        self._rank(state)
+        self.rank(state)
 
-    def give_back(self, node: int, batch: int, ranges: Iterable[Range]) -> None:
-        """The node could not run these; they are pending again."""
+    def give_back(self, node: int, batch: int, ranges: Iterable[Range]) -> list[Range]:
+        """The node has not begun these; they are pending again. Which of them it had."""
         state = self.batches.get(batch)
-        if state is None or node not in state.leased:
-            return
-        for start, stop in ranges:
-            held = state.leased.get(node)
-            back = held.intersection(start, stop) if held else []
-            self._release(state, node, start, stop)
-            self._return(state, back)
+        returned: list[Range] = []
+        if state is None:
+            return returned
+        for start, stop in ranges if node in self.nodes else ():
+            returned += release(state, self.nodes[node], start, stop)
+        self._return(state, returned)
+        return returned
 
     # -- outcomes -----------------------------------------------------------------------------
 
@@ -287,6 +331,7 @@ class Ledger:
         if state is None:
             return []
         fresh = state.owes(start, stop)
+        state.repeated += size_of(state.done.intersection(start, stop))
         if not fresh:
             return []
         mean = max(seconds / (stop - start), _LEAST_MEAN)
@@ -294,21 +339,20 @@ class Ledger:
         for part in fresh:
             self._record(state, node, part)
             state.done.add(*part)
-        count = sum(stop - start for start, stop in fresh)
+        count = size_of(fresh)
         self._credit(state, node, count, mean * count)
-        self._rank(state)
+        self.rank(state)
         return fresh
 
     def _record(self, state: Batch, node: int, part: Range) -> None:
         """Take a range from wherever it is, because it has an outcome now."""
-        held = state.leased.get(node)
-        mine = sum(stop - start for start, stop in held.intersection(*part)) if held else 0
-        self._release(state, node, *part)
-        if mine == part[1] - part[0]:
+        holder = self.nodes.get(node)
+        if holder is not None and size_of(release(state, holder, *part)) == part[1] - part[0]:
             return  # nobody else can have any of it: a thousand nodes need not be looked at
         state.pending.discard(*part)
-        for other in [n for n, held in state.leased.items() if held.intersection(*part)]:
-            self._release(state, other, *part)
+        state.again.discard(*part)
+        for other in list(state.leased):
+            release(state, self.nodes[other], *part)
 
     def _credit(self, state: Batch, node: int, done: int, seconds: float) -> None:
         state.seconds += seconds
@@ -318,51 +362,30 @@ class Ledger:
             share.seconds += seconds
 
     def fail(
-        self, node: int, batch: int, index: int, kind: str, *, seconds: float = 0.0
-    ) -> Verdict:
-        """An attempt failed. Only the lease's holder is believed, and only once a lease."""
+        self, node: int, batch: int, index: int, kind: str, *, seconds: float = 0.0,
+        now: float = 0.0,
+    ) -> tuple[Verdict, float]:  # fmt: skip
+        """An attempt failed. Only the lease's holder is believed, and only once a lease.
+
+        Returns:
+            What becomes of it; and for `Verdict.RETRY` after how many seconds.
+        """
         state = self.batches.get(batch)
         held = state.leased.get(node) if state else None
         if state is None or held is None or index not in held:
-            return Verdict.DROPPED
+            return Verdict.DROPPED, 0.0
+        self.wake(now)
         state.seconds += seconds
-        attempts = state.attempts[index] = state.attempts.get(index, 0) + 1
-        if kind == "crash":
-            crashes = state.crashes[index] = state.crashes.get(index, 0) + 1
-            again = crashes < CRASH_LIMIT
-        else:
-            again = attempts - state.crashes.get(index, 0) <= state.options.retries
-        self._release(state, node, index, index + 1)
-        if again:
-            state.retried += 1
-            self._return(state, [(index, index + 1)])
-            return Verdict.RETRY
-        state.failed.add(index, index + 1)
-        self._rank(state)
-        return Verdict.FINAL
-
-    # -- replay -------------------------------------------------------------------------------
-
-    def restore(
-        self, batch: int, start: int, stop: int, *, failed: bool, node: str, seconds: float
-    ) -> None:
-        """An outcome that the journal holds."""
-        state = self.batches[batch]
-        state.pending.discard(start, stop)
-        (state.failed if failed else state.done).add(start, stop)
-        state.seconds += seconds
-        if not failed:
-            share = state.shares.setdefault(node, Share())
-            share.done += stop - start
-            share.seconds += seconds
-        for index in range(start, stop) if failed else ():
-            state.attempts[index] = state.attempts.get(index, 0) + 1
-
-    def restore_attempt(self, batch: int, index: int, kind: str, *, seconds: float) -> None:
-        """A failed attempt that the journal holds, of a task that was tried again."""
-        state = self.batches[batch]
-        state.seconds += seconds
-        state.attempts[index] = state.attempts.get(index, 0) + 1
+        again = attempts.count(state, index, kind)
+        holder = self.nodes[node]
+        release(state, holder, index, index + 1)
+        if not again:
+            state.failed.add(index, index + 1)
+            self.rank(state)
+            return Verdict.FINAL, 0.0
         state.retried += 1
-        if kind == "crash":
-            state.crashes[index] = state.crashes.get(index, 0) + 1
+        delay = attempts.delay(state, index, self._chance)
+        avoid = holder.name if holder.able else ANYWHERE
+        state.again.add(index, due=now + delay, avoid=avoid, now=now)
+        self.rank(state)
+        return Verdict.RETRY, delay

@@ -22,18 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import AddressError, JournalError
-from farm.server.clients import Clients
 from farm.server.connection import Connection, Dialect
-from farm.server.core import Core
 from farm.server.journal import Journal
 from farm.server.limits import most_connections
-from farm.server.nodes import SWEEP_SECONDS, NodeDesk
-from farm.server.peers import Handler, Peer
+from farm.server.nodes import SWEEP_SECONDS
+from farm.server.peers import Peer
 from farm.server.plain import PlainDialect, Shared
 from farm.server.queue import TaskQueue
 from farm.server.results import METHODS, ResultDict
-from farm.version import __version__
-from farm.wire import leases, messages
+from farm.server.service import Service
 from farm.wire.address import Address
 
 log = logging.getLogger("farm.server")
@@ -52,6 +49,8 @@ class FarmServer(managers.Server):
         authkey: that every peer must hold.
         serializer: as the standard library's server takes it; frames are pickles for plain clients.
         data: the directory of the journal.
+        durability: what an acknowledgement survives (see `farm.server.database.DURABILITY`).
+        keep: seconds for which a batch that has ended is kept; None for as long as it takes.
 
     Raises:
         AddressError: the address cannot be listened on.
@@ -66,6 +65,8 @@ class FarmServer(managers.Server):
         serializer: str = "pickle",
         *,
         data: Path,
+        durability: str = "process",
+        keep: float | None = None,
     ) -> None:
         # The base class's __init__ would open a listener of the stock kind; its attributes are
         # set here instead.
@@ -76,10 +77,11 @@ class FarmServer(managers.Server):
         self.host, self.port = self._socket.getsockname()[:2]
         self.address = (self.host, self.port)
         try:
-            self.journal = Journal(data)
+            self.journal = Journal(data, durability)
         except BaseException:
             self._socket.close()
             raise
+        self._keep = keep
         self._connections: set[Connection] = set()
         self._unknown: dict[Connection, None] = {}  # oldest first
         self._most = most_connections()
@@ -139,43 +141,19 @@ class FarmServer(managers.Server):
         self.stop()
 
     def _wire_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._core = Core(self.journal, loop, lambda: self._desk.hand_out(), self._give_up)
-        self._desk = NodeDesk(self._core)
-        self._clients = Clients(self._core, self._desk.drop)
+        self._service = Service(self.journal, loop, self._give_up, keep=self._keep)
+        self._core = self._service.core
         tasks = TaskQueue(self._core)
         results = ResultDict(self._core, tasks)
         self._objects = {
             "get_task_queue": Shared("task_queue", tasks, tasks.exposed, {}),
             "get_result_dict": Shared("result_dict", results, results.exposed, METHODS),
         }
-        self._handlers = self._all_handlers()
-
-    def _all_handlers(self) -> dict[type[messages.Message], Handler]:
-        clients, desk = self._clients, self._desk
-        return {
-            messages.Hello: self._hello,
-            messages.Submit: clients.submit,
-            messages.Append: clients.append,
-            messages.GetStatus: clients.status,
-            messages.ListBatches: clients.batches,
-            messages.GetSpec: clients.spec,
-            messages.GetOutcomes: clients.outcomes,
-            messages.GetResults: clients.results,
-            messages.Cancel: clients.cancel,
-            messages.GetNodes: desk.list_nodes,
-            leases.Join: desk.join,
-            leases.Want: desk.want,
-            messages.GetBlock: desk.block,
-            leases.GetCode: desk.code,
-            leases.Report: desk.report,
-            leases.Beat: desk.beat,
-            leases.Leave: desk.leave,
-        }
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._desk.sweep()
+            self._service.sweep()
 
     # -- connections --------------------------------------------------------------------------
 
@@ -208,11 +186,8 @@ class FarmServer(managers.Server):
         return PlainDialect(connection, self._core, self._objects, node, self._speak_farm)
 
     def _speak_farm(self, connection: Connection) -> Dialect:
-        return Peer(connection, self._handlers, self._desk.lost, self._core.waiters.forget)
-
-    def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
-        self._desk.versions[peer] = (request.version, request.python)
-        peer.reply(number, messages.Welcome(__version__, self.journal.server))
+        service = self._service
+        return Peer(connection, service.handlers, service.desk.lost, self._core.waiters.forget)
 
 
 class FarmManager(managers.BaseManager):
@@ -221,10 +196,9 @@ class FarmManager(managers.BaseManager):
     Args:
         address: where to listen, or (for `connect`) where the server listens.
         authkey: the key.
-        data: the directory of the journal; only for `get_server`.
-        durability: what an acknowledgement survives: ``process`` (kill -9) or ``disk`` (power
-            loss).
-        keep: seconds after its end for which a batch is kept; None until it is forgotten.
+        data: the directory of the journal; only for `get_server`, as what follows.
+        durability: ``process`` or ``disk``: what an acknowledgement survives.
+        keep: seconds for which a batch that has ended is kept; None for as long as it takes.
 
     Example:
         >>> manager = FarmManager(("127.0.0.1", 0), b"k" * 32, Path("journal"))
@@ -241,17 +215,24 @@ class FarmManager(managers.BaseManager):
         keep: float | None = None,
     ) -> None:
         super().__init__(address=address, authkey=authkey)
-        self._durability = durability
-        self._keep = keep
         self._farm_address = address
         self._farm_key = authkey
         self._data = data
+        self._durability = durability
+        self._keep = keep
 
     def get_server(self) -> FarmServer:
         """The server, listening but not yet serving."""
         if self._data is None:
             raise ValueError("a server needs the directory of its journal")
-        return FarmServer(self._registry, self._farm_address, self._farm_key, data=self._data)  # type: ignore[attr-defined]
+        return FarmServer(
+            self._registry,  # type: ignore[attr-defined]
+            self._farm_address,
+            self._farm_key,
+            data=self._data,
+            durability=self._durability,
+            keep=self._keep,
+        )
 
 
 FarmManager.register("get_task_queue", exposed=TaskQueue.exposed)

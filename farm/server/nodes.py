@@ -1,7 +1,7 @@
 """What nodes say: join, want work, report what came of it, live, leave.
 
 A node is known by its id, not by its connection: it may come back on another one and present what
-it holds. It is given up when nothing was heard of it for `SILENT_SECONDS`.
+it holds. It is given up when nothing was heard of it for `farm.server.ledger.SILENT_SECONDS`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import array
 import logging
 import math
-import time
 from collections import deque
 from dataclasses import dataclass
 
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
+from farm.server.states import Grant, Node
+from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
     Code,
+    Drain,
     Dropped,
     GetCode,
     Held,
@@ -27,6 +29,7 @@ from farm.wire.leases import (
     Lease,
     Leave,
     Part,
+    Recall,
     Report,
     Want,
 )
@@ -35,7 +38,6 @@ from farm.wire.messages import Block, Done, GetBlock, GetNodes, NodeInfo, Nodes,
 log = logging.getLogger("farm.server")
 
 BEAT_SECONDS = 3.0
-SILENT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
 """Between looks at who has been silent for too long."""
 
@@ -50,21 +52,25 @@ INLINE_TOTAL = 256 * 1024
 
 @dataclass(slots=True)
 class NodeState:
-    """What is known of a node; times are of `time.monotonic`."""
+    """What is known of a node beside its leases; times are of the loop's clock.
+
+    ``joined`` is when it came; of one that has gone, for how long it was there.
+    """
 
     id: int
     token: str
     name: str
-    address: str
-    slots: int
-    peer: Peer | None
-    heard: float
     joined: float
+    address: str = ""
+    slots: int = 0
+    peer: Peer | None = None
+    heard: float = 0.0
     version: str = ""
     python: str = ""
     done: int = 0
     failed: int = 0
     want: int = 0
+    idle: int = 0
     state: str = "up"
 
 
@@ -78,11 +84,26 @@ class NodeDesk:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._nodes: dict[int, NodeState] = {}
+        self._by_token: dict[str, NodeState] = {}
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
         self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
-        self._swept = time.monotonic()
+        self._swept = self._now
         self.versions: dict[Peer, tuple[str, str]] = {}
+        for ghost in core.ghosts:
+            # It has as long to come back as one that lost its connection.
+            self._last_id = max(self._last_id, ghost.id)
+            self._add(NodeState(ghost.id, ghost.token, ghost.name, self._now, state="away"))
+
+    @property
+    def _now(self) -> float:
+        return self._core.loop.time()
+
+    def _add(self, node: NodeState) -> None:
+        self._nodes[node.id] = self._by_token[node.token] = node
+
+    def _held(self, node: NodeState) -> Node | None:
+        return self._core.ledger.nodes.get(node.id)
 
     # -- coming and going ---------------------------------------------------------------------
 
@@ -90,27 +111,34 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
-        node = self._known(request) or self._new(request)
+        # Known by its token alone: ids begin anew with each server.
+        node = self._by_token.get(request.token) or self._new(request)
         if node.peer is not None and node.peer is not peer:
+            node.peer.node = 0
             node.peer.close()
         node.peer, node.slots, node.address = peer, request.slots, peer.address
-        node.heard, node.want = time.monotonic(), 0
+        node.want, node.state = 0, "up"
         node.version, node.python = self.versions.get(peer, ("", ""))
         peer.node = node.id
-        self._core.ledger.join(node.id, node.name, node.slots)
+        self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        drop = [Held(batch, ranges) for batch, ranges in self._core.ledger.present(node.id, held)]
+        drop = [Held(batch, ranges) for batch, ranges in self._present(node, held)]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
-        self._core.tell(lambda: peer.reply(number, answer))
+        self._core.answer(lambda: peer.reply(number, answer))
         for claim in drop:
             if self._over(claim.batch):  # it ended while the node was away: kill what runs of it
-                self._core.tell(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
+                self._core.answer(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
+        if request.draining:
+            self._drain(node)
 
-    def _known(self, request: Join) -> NodeState | None:
-        node = self._nodes.get(request.node)
-        return node if node is not None and node.token == request.token else None
+    def _present(
+        self, node: NodeState, held: list[tuple[int, list[Range]]]
+    ) -> list[tuple[int, list[Range]]]:
+        drop = list(self._core.present(node.id, node.token, held))
+        self._core.plan_flush()
+        return drop
 
     def _new(self, request: Join) -> NodeState:
         taken = {node.name for node in self._nodes.values()}
@@ -119,9 +147,8 @@ class NodeDesk:
             suffix += 1
             unique = f"{request.name}-{suffix}"
         self._last_id += 1
-        now = time.monotonic()
-        node = NodeState(self._last_id, request.token, unique, "", 0, None, now, now)
-        self._nodes[node.id] = node
+        node = NodeState(self._last_id, request.token, unique, self._now)
+        self._add(node)
         return node
 
     def _over(self, batch: int) -> bool:
@@ -130,10 +157,8 @@ class NodeDesk:
 
     def beat(self, peer: Peer, number: int, request: Beat) -> None:
         """A node is alive."""
-        node = self._nodes.get(request.node)
-        if node is None:
+        if not self._core.ledger.heartbeat(request.node, self._now):
             raise RequestError("unknown-node", f"node {request.node} was given up; join again")
-        node.heard = time.monotonic()
         self._core.tell(lambda: peer.reply(number, Done()))
 
     def leave(self, peer: Peer, number: int, request: Leave) -> None:
@@ -148,26 +173,27 @@ class NodeDesk:
         self.versions.pop(peer, None)
         node = self._nodes.get(peer.node)
         if node is not None and node.peer is peer:
-            node.peer, node.want = None, 0
+            node.peer, node.want, node.state = None, 0, "away"
 
     def sweep(self) -> None:
         """Give up the nodes that have been silent for too long."""
-        now = time.monotonic()
+        now, ledger = self._now, self._core.ledger
         # Where this server was itself stopped for a while, nobody could be heard.
-        deaf = max(0.0, now - self._swept - 2 * SWEEP_SECONDS)
+        ledger.forgive(max(0.0, now - self._swept - 2 * SWEEP_SECONDS))
         self._swept = now
-        for node in list(self._nodes.values()):
-            node.heard += deaf
-            if now - node.heard > SILENT_SECONDS:
-                log.warning("node %d (%s) has been silent for %.0f s: its leases go to others",
-                            node.id, node.name, now - node.heard)  # fmt: skip
-                self._give_up(node, "lost")
+        for silent in ledger.expire(now):
+            node = self._nodes[silent]
+            log.warning("node %d (%s) has been silent for %.0f s: its leases go to others",
+                        node.id, node.name, now - ledger.nodes[silent].heard)  # fmt: skip
+            self._give_up(node, "lost")
 
     def _give_up(self, node: NodeState, state: str) -> None:
-        del self._nodes[node.id]
+        held = self._held(node)
+        node.heard = held.heard if held is not None else self._now
+        del self._nodes[node.id], self._by_token[node.token]
         self._wanting.pop(node.id, None)
         node.state, node.want = state, 0
-        node.joined = time.monotonic() - node.joined
+        node.joined = self._now - node.joined
         self._gone.append(node)
         if node.peer is not None:
             # Should it wake up, it finds its connection closed, comes back and presents what it
@@ -180,20 +206,45 @@ class NodeDesk:
     def list_nodes(self, peer: Peer, number: int, request: GetNodes) -> None:
         """All nodes that are there, and those lately gone."""
         del request
-        now = time.monotonic()
+        now = self._now
         listed = Nodes([self._info(n, now) for n in (*self._nodes.values(), *self._gone)])
         self._core.tell(lambda: peer.reply(number, listed))
 
     def _info(self, node: NodeState, now: float) -> NodeInfo:
-        ledger = self._core.ledger
-        known = ledger.nodes.get(node.id)
+        ledger, known = self._core.ledger, self._held(node)
         held = [ledger.batches[b].leased[node.id].count for b in known.batches] if known else []
-        up = now - node.joined if node.id in self._nodes else node.joined
+        up = now - node.joined if known else node.joined
+        heard = known.heard if known else node.heard
+        state = "draining" if known and known.draining else node.state
         return NodeInfo(
-            node.id, node.name, node.address, node.state, node.slots,
-            min(node.slots, sum(held)), node.done, node.failed, now - node.heard, up,
+            node.id, node.name, node.address, state, node.slots,
+            min(node.slots, sum(held)), node.done, node.failed, now - heard, up,
             node.version, node.python,
         )  # fmt: skip
+
+    def drain_node(self, peer: Peer, number: int, request: DrainNode) -> None:
+        """Somebody wants a node to finish what runs and to leave."""
+        node = self._find(request.ref)
+        self._drain(node)
+        self._core.tell(lambda: peer.reply(number, Draining(node.id, node.name)))
+
+    def _find(self, ref: str) -> NodeState:
+        """A node by its id or its name.
+
+        Raises:
+            RequestError: there is none.
+        """
+        for node in self._nodes.values():
+            if ref in (str(node.id), node.name):
+                return node
+        known = ", ".join(sorted(node.name for node in self._nodes.values())[:10]) or "none"
+        raise RequestError("unknown-node", f"there is no node {ref!r} (there is: {known})")
+
+    def _drain(self, node: NodeState) -> None:
+        self._core.ledger.drain(node.id)
+        node.want = 0
+        if node.peer is not None:
+            node.peer.push(Drain())
 
     # -- work ---------------------------------------------------------------------------------
 
@@ -201,23 +252,34 @@ class NodeDesk:
         """A node has room."""
         del number
         node = self._node_of(peer)
+        if self._core.ledger.nodes[node.id].draining:
+            return
         node.want = max(0, min(request.free, node.slots))
+        node.idle = max(0, min(request.idle, node.want))
         self._wanting.setdefault(node.id, node)
         self._core.plan_flush()
 
     def hand_out(self) -> None:
         """Lease what is pending to the nodes that want some, longest waiting first."""
-        while self._wanting:
-            node = next(iter(self._wanting.values()))
+        for node in list(self._wanting.values()):
             if node.want and node.peer is not None:
-                grant = self._core.ledger.lease(node.id, node.want)
-                if grant is None:
+                grant = self._core.lease(node.id, node.token, node.want, node.idle)
+                if grant is None and self._core.ledger.exhausted:
                     return
-                self._core.begin(grant.batch)
-                blocks = self._inline_blocks(grant.batch, grant.ranges)
-                node.peer.push(Lease(grant.batch, grant.ranges, grant.mean, blocks))
+                if grant is None:
+                    continue  # there is something, but not for this node
+                self._send(node.peer, grant)
             node.want = 0
             del self._wanting[node.id]
+
+    def _send(self, peer: Peer, grant: Grant) -> None:
+        lease = Lease(
+            grant.batch, grant.ranges, grant.mean, self._inline_blocks(grant.batch, grant.ranges)
+        )
+        if self._core.ledger.batches[grant.batch].binding:
+            self._core.answer(lambda: peer.push(lease))  # who has it is journalled before
+        else:
+            peer.push(lease)
 
     def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
         """The first blocks of a lease, as long as they are small."""
@@ -291,15 +353,22 @@ class NodeDesk:
         node = self._nodes.get(peer.node)
         if node is None:
             raise RequestError("unknown-node", "this connection has not joined as a node")
-        node.heard = time.monotonic()
+        self._core.ledger.heartbeat(node.id, self._now)
         return node
 
     def drop(self, batch: int) -> None:
         """Tell the nodes that hold some of a batch that nobody wants it any more."""
-        for holder in list(self._core.ledger.batches[batch].leased):
-            node = self._nodes.get(holder)
-            if node is not None and node.peer is not None:
-                node.peer.push(Dropped(batch))
+        for peer in self._holders(batch):
+            peer.push(Dropped(batch))
+
+    def recall(self, batch: int) -> None:
+        """Have the nodes give back what they have not begun of a batch."""
+        for peer in self._holders(batch):
+            peer.push(Recall(batch))
+
+    def _holders(self, batch: int) -> list[Peer]:
+        holders = (self._nodes.get(node) for node in self._core.ledger.batches[batch].leased)
+        return [node.peer for node in holders if node is not None and node.peer is not None]
 
 
 def _plausible(seconds: float) -> float:

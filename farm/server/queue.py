@@ -11,13 +11,13 @@ import pickle
 import queue
 import re
 import reprlib
-import time
 from collections.abc import Callable
 from typing import Any
 
 from farm.batch import spec as specs
-from farm.server.clients import QUEUE_TOKEN
-from farm.server.core import Core, plain_row
+from farm.server.around import QUEUE_TOKEN
+from farm.server.core import Core
+from farm.server.reading import BatchRow
 from farm.server.waiting import Waiter
 from farm.wire import builtins
 from farm.wire.messages import Block
@@ -103,7 +103,7 @@ class TaskQueue:
     def _make(self) -> int:
         core = self._core
         batch = core.next_batch()
-        row = plain_row(batch, QUEUE_TOKEN, NAME, time.time())
+        row = BatchRow(batch, QUEUE_TOKEN, NAME, 0, specs.Options(), "", core.wall(), open=True)
         core.submit(row, specs.encode(specs.Spec(NAME, specs.QueueCall())), {}, [])
         return batch
 

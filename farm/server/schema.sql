@@ -1,4 +1,4 @@
--- The journal, version 1. Times are seconds since the epoch by the server's clock.
+-- The journal, version 2. Times are seconds since the epoch by the server's clock.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -17,7 +17,11 @@ CREATE TABLE batches (
     cancelled INTEGER NOT NULL DEFAULT 0,
     submitted REAL NOT NULL,
     started   REAL NOT NULL DEFAULT 0,
-    ended     REAL NOT NULL DEFAULT 0
+    ended     REAL NOT NULL DEFAULT 0,
+    paused    INTEGER NOT NULL DEFAULT 0,
+    reason    TEXT NOT NULL DEFAULT '',     -- of its end or pause, for people
+    dropped   BLOB,                         -- msgpack, ranges; NULL: all without an outcome
+    forgotten INTEGER NOT NULL DEFAULT 0    -- its rows are being removed
 );
 CREATE INDEX batches_by_name ON batches (name);
 
@@ -48,7 +52,7 @@ CREATE TABLE outcomes (
     seconds BLOB NOT NULL,                  -- float32 a task, beside the payload
     failure BLOB                            -- msgpack, farm.wire.messages.Failure
 );
-CREATE INDEX outcomes_by_index ON outcomes (batch, start);
+CREATE INDEX outcomes_by_index ON outcomes (batch, start, stop);
 CREATE INDEX outcomes_by_time ON outcomes (batch, seq);
 CREATE INDEX failures_by_index ON outcomes (batch, start) WHERE failure IS NOT NULL;
 
@@ -60,7 +64,9 @@ CREATE TABLE attempts (
     kind    TEXT NOT NULL,
     seconds REAL NOT NULL,
     at      REAL NOT NULL,
-    failure BLOB NOT NULL
+    failure BLOB NOT NULL,
+    delay   REAL NOT NULL DEFAULT 0,        -- seconds from `at` until the next one
+    counts  INTEGER NOT NULL DEFAULT 1      -- 0: somebody had the task tried anew since
 );
 CREATE INDEX attempts_by_batch ON attempts (batch, task);
 
@@ -68,5 +74,14 @@ CREATE INDEX attempts_by_batch ON attempts (batch, task);
 CREATE TABLE popped (
     batch INTEGER NOT NULL,
     task  INTEGER NOT NULL,
+    PRIMARY KEY (batch, task)
+) WITHOUT ROWID;
+
+-- Tasks that must not run twice, and the node that may have begun them.
+CREATE TABLE begun (
+    batch INTEGER NOT NULL,
+    task  INTEGER NOT NULL,
+    token TEXT NOT NULL,                    -- the node's, which it keeps as long as it lives
+    node  TEXT NOT NULL,
     PRIMARY KEY (batch, task)
 ) WITHOUT ROWID;

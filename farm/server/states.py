@@ -1,11 +1,15 @@
-"""What the ledger keeps of each batch and node. Pure; only `farm.server.ledger` changes it."""
+"""What the ledger keeps of each batch and node, and answers. Pure; only the ledger changes it."""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
+from farm.server.again import Again
+from farm.server.pace import Pace
 
 Range = tuple[int, int]
 
@@ -20,56 +24,97 @@ class Share:
 
 @dataclass(slots=True)
 class Batch:
-    """The state of one batch; changed by `Ledger` alone."""
+    """The state of one batch; changed by `Ledger` alone.
+
+    Each index is in exactly one place: ``pending`` (to be leased), ``again`` (to be tried again),
+    ``leased`` to one node, ``done``, ``failed`` or ``dropped`` (cancelled).
+    """
 
     id: int
     total: int
     options: Options
     open: bool = False
+    paused: bool = False
     cancelled: bool = False
     pending: RangeSet = field(default_factory=RangeSet)
+    again: Again = field(default_factory=Again)
+    leased: dict[int, RangeSet] = field(default_factory=dict)
     done: RangeSet = field(default_factory=RangeSet)
     failed: RangeSet = field(default_factory=RangeSet)
-    leased: dict[int, RangeSet] = field(default_factory=dict)
+    dropped: RangeSet = field(default_factory=RangeSet)
     running: int = 0
     busy: int = 0
-    attempts: dict[int, int] = field(default_factory=dict)
-    crashes: dict[int, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)  # failed ones, all of them
+    errors: dict[int, int] = field(default_factory=dict)  # those that `retries` counts
+    crashes: dict[int, int] = field(default_factory=dict)  # those that `crash_limit` counts
     retried: int = 0
+    repeated: int = 0
     mean: float = 0.0
     seconds: float = 0.0
     shares: dict[str, Share] = field(default_factory=dict)
-    entry: tuple[int, int, int] | None = None
+    pace: Pace | None = None
+    entry: tuple[int, int, int] | None = None  # its place in the schedule
+    timed: float | None = None  # when the schedule looks at it again
 
     @property
-    def dropped(self) -> int:
-        """Tasks that were cancelled before they had an outcome."""
-        if not self.cancelled:
-            return 0
-        return self.total - self.done.count - self.failed.count
+    def waiting(self) -> int:
+        """Tasks that nobody has."""
+        return self.pending.count + len(self.again)
+
+    @property
+    def strict(self) -> bool:
+        """Whether no task may be leased before a slot is idle for it.
+
+        What waits on a node would count as begun, and take the place of one that could.
+        """
+        options = self.options
+        return not options.rerun or options.max_parallel is not None or options.rate is not None
+
+    @property
+    def binding(self) -> bool:
+        """Whether its leases are journalled, because nobody else may be given them in between.
+
+        They outlive the server: what must not run twice may have begun, and what may only run so
+        many times at once still runs on nodes that have not come back yet.
+        """
+        return not self.options.rerun or self.options.max_parallel is not None
 
     @property
     def ended(self) -> bool:
         """Whether no further outcome will be recorded."""
-        if self.cancelled:
-            return True
-        return not self.open and self.done.count + self.failed.count == self.total
+        over = self.done.count + self.failed.count + self.dropped.count
+        return not self.open and over == self.total
 
     @property
     def state(self) -> str:
         """The word that people see."""
-        if self.cancelled:
-            return "cancelled"
         if self.ended:
+            if self.cancelled:
+                return "cancelled"
             return "failed" if self.failed else "done"
+        if self.paused:
+            return "paused"
         return "running" if self.running or self.done or self.failed else "waiting"
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether more tasks have failed than the batch allows.
+
+        A share is one of all tasks, so that it is known once the batch grows no more.
+        """
+        options, failed = self.options, self.failed.count
+        if options.max_failures is not None and failed > options.max_failures:
+            return True
+        share = options.max_failure_share
+        return share is not None and not self.open and failed > share * self.total
+
     def owes(self, start: int, stop: int) -> list[Range]:
-        """What of ``[start, stop)`` has no outcome yet, whoever holds it."""
-        if self.cancelled:
+        """What of ``[start, stop)`` has no outcome yet and is wanted, whoever holds it."""
+        stop = min(stop, self.total)
+        if start >= stop:
             return []
-        rest = RangeSet([(start, min(stop, self.total))] if start < min(stop, self.total) else [])
-        for recorded in (self.done, self.failed):
+        rest = RangeSet([(start, stop)])
+        for recorded in (self.done, self.failed, self.dropped):
             for known in recorded.intersection(start, stop):
                 rest.discard(*known)
         return list(rest)
@@ -77,12 +122,39 @@ class Batch:
 
 @dataclass(slots=True)
 class Node:
-    """A node that is connected, or owes something."""
+    """A node that is connected, or owes something; ``heard`` is when it last was."""
 
     id: int
     name: str
     slots: int
+    heard: float
+    draining: bool = False
     batches: set[int] = field(default_factory=set)
+
+    @property
+    def able(self) -> bool:
+        """Whether it could take a task that another node failed at.
+
+        Plain clients that work have negative ids; they take single calls of the queue alone.
+        """
+        return self.id > 0 and not self.draining
+
+
+class Verdict(enum.Enum):
+    """What becomes of a failed attempt."""
+
+    RETRY = "retry"
+    FINAL = "final"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease that was just made."""
+
+    batch: int
+    ranges: list[Range]
+    mean: float
 
 
 def outside(part: Range, kept: RangeSet) -> list[Range]:
@@ -91,3 +163,8 @@ def outside(part: Range, kept: RangeSet) -> list[Range]:
     for known in kept.intersection(*part):
         rest.discard(*known)
     return list(rest)
+
+
+def size_of(ranges: Iterable[Range]) -> int:
+    """How many indices there are in disjoint ranges."""
+    return sum(stop - start for start, stop in ranges)

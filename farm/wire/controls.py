@@ -6,6 +6,8 @@ are sent with its id by farm's own client, so that one that is sent again means 
 
 from __future__ import annotations
 
+import msgspec
+
 from farm.wire.messages import Message, Outcome, Range, Status
 
 
@@ -29,7 +31,7 @@ class Retry(Message):
     """
 
     ref: str
-    ranges: list[Range] = []
+    ranges: list[Range] = msgspec.field(default_factory=list)
     failed: bool = False
 
 

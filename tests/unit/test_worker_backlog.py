@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from farm_harness import KEY
 
+from farm.delivery import MAX_REPORT_BYTES
 from farm.engines import base
-from farm.node import MAX_REPORT_BYTES
 from farm.wire.address import Address
 from farm.wire.leases import Lease
 from farm.worker import Worker
@@ -24,10 +24,13 @@ class StuckChannel:
 
 
 def test_reports_wait_in_the_node_while_the_network_takes_nothing(tmp_path):
-    engine = SimpleNamespace(slots=1, idle=0)
+    nothing = lambda *_: None  # noqa: E731
+    engine = SimpleNamespace(
+        slots=1, idle=0, add_program=nothing, drop_program=nothing, cancel=nothing
+    )
     worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n1", directory=tmp_path)
     channel = worker._channel = StuckChannel()
-    worker.id = 1
+    worker._dialogue.id = 1
     node, size, count = worker._node, MAX_REPORT_BYTES // 2 + 1, 12
     node.lease(Lease(1, [(0, count)]))
     node.program_ready(1, by_value=False)

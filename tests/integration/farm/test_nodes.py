@@ -10,14 +10,14 @@ from farm_harness import PATIENCE, NodeThread, ServerThread, eventually
 
 from farm.client.link import Link
 from farm.client.session import Session
-from farm.server import nodes
+from farm.server import ledger, nodes
 from farm.wire.address import Address
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Nodes beat often, and are given up soon."""
-    monkeypatch.setattr(nodes, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(ledger, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(nodes, "BEAT_SECONDS", 0.2)
 
 
@@ -98,7 +98,7 @@ def test_a_node_that_was_given_up_comes_back_and_delivers(session, node, server,
     node("n1", 1)
     batch = session.submit(tasks.began, [{"directory": str(tmp_path), "x": 0}])
     eventually(lambda: attempts_in(tmp_path), "it runs")
-    desk = server.server._desk
+    desk = server.server._service.desk
     server.call(lambda: [desk._give_up(known, "lost") for known in list(desk._nodes.values())])
     eventually(lambda: node_names(session) == ["n1"], "it is back")
     (tmp_path / "go").touch()
@@ -112,13 +112,13 @@ def test_a_batch_that_was_cancelled_while_its_node_was_away_is_killed(
     node("n1", 1)
     batch = session.submit(tasks.began, [{"directory": str(tmp_path), "x": 0}])
     eventually(lambda: attempts_in(tmp_path), "it runs")
-    desk = server.server._desk
+    desk = server.server._service.desk
 
     def cancel_unheard() -> None:
         (known,) = desk._nodes.values()
         known.peer.close()
         known.peer = None
-        server.server._core.ledger.cancel(batch.id)
+        server.server._core.cancel(batch.id)
 
     server.call(cancel_unheard)
     assert list(session.submit(tasks.double, [{"x": 1}]).results(PATIENCE)) == [2]

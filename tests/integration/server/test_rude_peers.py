@@ -260,13 +260,14 @@ def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkey
 
 def test_a_server_that_was_stopped_itself_gives_up_no_node(server, node, session, monkeypatch):
     node("a", 1)
-    desk = server.server._desk
-    held = server.call(lambda: [desk._swept, *(n.heard for n in desk._nodes.values())])
+    desk = server.server._service.desk
+    ledger = server.server._core.ledger
+    held = server.call(lambda: [desk._swept, *(n.heard for n in ledger.nodes.values())])
 
     def wake_up_late() -> int:
         """As if nothing had run for a minute."""
         desk._swept -= 60
-        for known in desk._nodes.values():
+        for known in ledger.nodes.values():
             known.heard -= 60
         desk.sweep()
         return len(desk._nodes)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from farm.batch.spec import Options
 from farm.errors import ProtocolError
-from farm.wire import codec, leases, messages
+from farm.wire import codec, controls, leases, messages
 
 REQUESTS = typing.get_args(codec.Request)
 REPLIES = typing.get_args(codec.Reply)
@@ -75,7 +75,7 @@ def test_every_reply_comes_back_as_it_was(kind, data):
 def test_every_message_is_a_request_a_reply_or_within_one():
     kinds = {
         kind
-        for kind in [*vars(messages).values(), *vars(leases).values()]
+        for kind in [*vars(messages).values(), *vars(leases).values(), *vars(controls).values()]
         if isinstance(kind, type) and issubclass(kind, messages.Message)
     }
     within = {

@@ -1,0 +1,147 @@
+"""What a node has to tell its server of its leases, until that has been journalled. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from farm.batch.ranges import RangeSet
+from farm.engines import base
+from farm.shelf import Kept, Shelf
+from farm.wire.leases import Failed, Held, Part, Report
+from farm.wire.messages import Failure
+
+MAX_REPORT_BYTES = 8 * 1024 * 1024
+"""Bytes of results in one report, and of failures (one of each at least)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Tasks ``[start, stop)`` of a batch that are done."""
+
+    batch: int
+    start: int
+    stop: int
+    seconds: bytes
+    payload: Kept
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one report said."""
+
+    parts: list[Finished]
+    failed: list[Failed]
+
+
+class Delivery:
+    """Outcomes on their way to the server.
+
+    Args:
+        shelf: keeps the results.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._parts: list[Finished] = []
+        self._failed: list[Failed] = []
+        self._returned: list[Held] = []
+        self._told: dict[int, _Told] = {}  # reports that are not acknowledged, by their number
+        self.bytes = 0
+        """Of results that are not acknowledged."""
+
+    def done(self, part: base.Part) -> None:
+        """Tasks are done."""
+        kept, size = self._shelf.put(part.payload), len(part.payload)
+        self.bytes += size
+        self._parts.append(
+            Finished(part.batch, part.start, part.stop, part.seconds, kept, size)
+        )  # fmt: skip
+
+    def failed(self, batch: int, index: int, seconds: float, failure: Failure) -> None:
+        """An attempt failed."""
+        self._failed.append(Failed(batch, index, seconds, failure))
+
+    def give_back(self, batch: int, ranges: RangeSet) -> None:
+        """These will not be run here."""
+        self._returned.append(Held(batch, list(ranges)))
+
+    def drop(self, batch: int) -> None:
+        """Nobody wants any more of a batch."""
+        self._let_go(part for part in self._parts if part.batch == batch)
+        self._parts = [part for part in self._parts if part.batch != batch]
+        self._failed = [failed for failed in self._failed if failed.batch != batch]
+
+    def outcomes(self) -> dict[int, RangeSet]:
+        """The tasks whose outcome is not acknowledged, by batch."""
+        found: dict[int, RangeSet] = {}
+        parts, failures = self._all()
+        for part in parts:
+            found.setdefault(part.batch, RangeSet()).add(part.start, part.stop)
+        for failed in failures:
+            found.setdefault(failed.batch, RangeSet()).add(failed.index, failed.index + 1)
+        return found
+
+    def _all(self) -> tuple[list[Finished], list[Failed]]:
+        """Reported or not, oldest first."""
+        parts = [part for told in self._told.values() for part in told.parts]
+        failed = [failed for told in self._told.values() for failed in told.failed]
+        return parts + self._parts, failed + self._failed
+
+    def report(self, number: int) -> Report | None:
+        """What to report now under this number, as much as fits one message; None for nothing.
+
+        It is kept until it is `acknowledged`.
+        """
+        if not (self._parts or self._failed or self._returned):
+            return None
+        count = _fitting([part.size for part in self._parts])
+        parts, self._parts = self._parts[:count], self._parts[count:]
+        count = _fitting([_weight(failed.failure) for failed in self._failed])
+        failed, self._failed = self._failed[:count], self._failed[count:]
+        returned, self._returned = self._returned, []
+        self._told[number] = _Told(parts, failed)
+        read = self._shelf.read
+        return Report(
+            [Part(p.batch, p.start, p.stop, read(p.payload), p.seconds) for p in parts],
+            failed,
+            returned,
+        )
+
+    def acknowledged(self, number: int) -> None:
+        """The server has journalled a report."""
+        told = self._told.pop(number, None)
+        if told is not None:
+            self._let_go(told.parts)
+
+    def _let_go(self, parts: Iterable[Finished]) -> None:
+        for part in parts:
+            self.bytes -= part.size
+            self._shelf.drop(part.payload)
+
+    def disconnected(self) -> None:
+        """The connection is lost: what was not acknowledged is to be reported again."""
+        self._parts, self._failed = self._all()
+        # What was given back need not be said again: it is not among what is held.
+        self._returned = []
+        self._told.clear()
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything is acknowledged."""
+        return not (self._parts or self._failed or self._returned or self._told)
+
+
+def _fitting(sizes: list[int]) -> int:
+    """How many of the first things fit one report: one at least, if there is one."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > MAX_REPORT_BYTES:
+            return count
+    return len(sizes)
+
+
+def _weight(failure: Failure) -> int:
+    return len(failure.text) + len(failure.traceback) + len(failure.exception or b"")

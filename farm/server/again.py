@@ -1,0 +1,128 @@
+"""Tasks to be tried again: not before their time, and rather not where they failed. Pure.
+
+A task is *later* until its delay is over, then *due*. A due one is kept from the node where it
+failed, as long as there is another that could take it, but not for ever: the other may be busy with
+work of hours.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from farm.batch.ranges import Range, RangeSet
+
+ELSEWHERE_SECONDS = 60.0
+"""For so long a task waits for another node than the one where it failed."""
+
+ANYWHERE = ""
+"""In the place of a node's name: no node is to be avoided."""
+
+
+class Again:
+    """The tasks of one batch that wait for another attempt.
+
+    Example:
+        >>> again = Again()
+        >>> again.add(7, due=10.0, avoid="node1", now=9.0)
+        >>> again.wake(10.0)
+        >>> again.take(1, "node1", alone=False), again.take(1, "node2", alone=False)
+        ([], [(7, 8)])
+    """
+
+    def __init__(self) -> None:
+        self._later: dict[int, tuple[float, str]] = {}  # index -> when, and the node to avoid
+        self._due: dict[str, RangeSet] = {}  # the node to avoid -> indices
+        # (when, index, node to avoid); entries that no longer hold are dropped when they are met.
+        self._times: list[tuple[float, int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._later) + sum(due.count for due in self._due.values())
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._later or any(index in due for due in self._due.values())
+
+    def add(self, index: int, *, due: float, avoid: str, now: float) -> None:
+        """Try a task again from ``due`` on, on another node than ``avoid`` if there is one."""
+        if due > now:
+            self._later[index] = (due, avoid)
+            heapq.heappush(self._times, (due, index, avoid))
+        else:
+            self._make_due(index, avoid, now)
+
+    def _make_due(self, index: int, avoid: str, now: float) -> None:
+        self._due.setdefault(avoid, RangeSet()).add(index, index + 1)
+        if avoid != ANYWHERE:
+            heapq.heappush(self._times, (now + ELSEWHERE_SECONDS, index, avoid))
+
+    def wake(self, now: float) -> None:
+        """What has become due by now is; what has waited for another node for long enough ends."""
+        while self._times and self._times[0][0] <= now:
+            when, index, avoid = heapq.heappop(self._times)
+            if self._later.get(index) == (when, avoid):
+                del self._later[index]
+                self._make_due(index, avoid, now)
+            elif index in self._due.get(avoid, ()):
+                self._cut(avoid, index, index + 1)
+                self._make_due(index, ANYWHERE, now)
+
+    @property
+    def next_time(self) -> float | None:
+        """When `wake` may have something to do next; None for never."""
+        return self._times[0][0] if self._times else None
+
+    @property
+    def any_due(self) -> bool:
+        """Whether some node could take something."""
+        return bool(self._due)
+
+    def suits(self, node: str, *, alone: bool) -> bool:
+        """Whether there is something for a node; ``alone`` if there is no other."""
+        return any(alone or avoid != node for avoid in self._due)
+
+    def take(self, n: int, node: str, *, alone: bool) -> list[Range]:
+        """Remove and return at most ``n`` due tasks for a node."""
+        taken: list[Range] = []
+        for avoid in [avoid for avoid in self._due if alone or avoid != node]:
+            due = self._due[avoid]
+            if n > 0:
+                before = due.count
+                taken += due.take(n)
+                n -= before - due.count
+            if not due:
+                del self._due[avoid]
+        return taken
+
+    def discard(self, start: int, stop: int) -> None:
+        """These have an outcome, or nobody wants them any more."""
+        for avoid in list(self._due):
+            self._cut(avoid, start, stop)
+        if stop - start < len(self._later):
+            for index in range(start, stop):
+                self._later.pop(index, None)
+        else:
+            for index in [index for index in self._later if start <= index < stop]:
+                del self._later[index]
+
+    def _cut(self, avoid: str, start: int, stop: int) -> None:
+        due = self._due[avoid]
+        due.discard(start, stop)
+        if not due:
+            del self._due[avoid]
+
+    def intersection(self, start: int, stop: int) -> list[Range]:
+        """Which of ``[start, stop)`` are here."""
+        found = RangeSet()
+        for due in self._due.values():
+            for part in due.intersection(start, stop):
+                found.add(*part)
+        for index in self._later if len(self._later) <= stop - start else range(start, stop):
+            if start <= index < stop and index in self._later:
+                found.add(index, index + 1)
+        return list(found)
+
+    def __iter__(self) -> Iterator[Range]:
+        """All of them, as ranges in no order."""
+        for due in self._due.values():
+            yield from due
+        yield from ((index, index + 1) for index in self._later)

@@ -1,0 +1,175 @@
+"""What clients do to batches: cancel, pause, resume, retry, forget, and restore from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from farm.errors import RequestError
+from farm.server.around import QUEUE_TOKEN
+from farm.server.core import Core
+from farm.server.peers import Peer
+from farm.server.pruning import Pruner
+from farm.server.replay import Replay
+from farm.server.states import Range, size_of
+from farm.wire.controls import Forget, Pause, Restore, Resume, Retried, Retry
+from farm.wire.messages import Cancel, Done, Failure, Message, Outcome
+
+BY_HAND = "by hand"
+
+
+class Controls:
+    """The requests that change a batch; each method answers through the peer.
+
+    Args:
+        core: the server's state.
+        pruner: removes what is forgotten.
+        recall: has the nodes give back what they have not begun of a batch.
+    """
+
+    def __init__(self, core: Core, pruner: Pruner, recall: Callable[[int], None]) -> None:
+        self._core = core
+        self._pruner = pruner
+        self._recall = recall
+
+    def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
+        """Give up what is not done of a batch."""
+        batch = self._found(request.ref)
+        self._core.cancel(batch, BY_HAND)
+        self._answer(peer, number, lambda: self._core.status(batch))
+
+    def pause(self, peer: Peer, number: int, request: Pause) -> None:
+        """Begin no further task of a batch."""
+        core, batch = self._core, self._found(request.ref)
+        if core.ledger.pause(batch):
+            self._recall(batch)
+            core.infos[batch].reason = BY_HAND
+            self._changed(batch)
+        self._answer(peer, number, lambda: core.status(batch))
+
+    def resume(self, peer: Peer, number: int, request: Resume) -> None:
+        """Go on with a batch."""
+        core, batch = self._core, self._found(request.ref)
+        if core.ledger.resume(batch):
+            core.infos[batch].reason = ""
+            self._changed(batch)
+        self._answer(peer, number, lambda: core.status(batch))
+
+    def retry(self, peer: Peer, number: int, request: Retry) -> None:
+        """Try tasks again that failed or were cancelled."""
+        core, batch = self._core, self._found(request.ref)
+        ranges = _checked(request.ranges, core.ledger.batches[batch].total)
+        failed, dropped = core.ledger.retry(batch, ranges, failed_only=request.failed)
+        for part in failed:
+            core.journal.take_back(batch, *part, core.wall())
+        for part in dropped:
+            core.journal.excuse(batch, *part)
+        if failed or dropped:
+            info = core.infos[batch]
+            info.ended, info.reason = 0.0, ""
+            core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
+            self._changed(batch)
+        count = size_of(failed) + size_of(dropped)
+        self._answer(peer, number, lambda: Retried(count, core.status(batch)))
+
+    def forget(self, peer: Peer, number: int, request: Forget) -> None:
+        """Remove a batch that has ended; one that was removed already is."""
+        core, batch = self._core, request.batch
+        core.check_writable()
+        if batch in core.infos or not core.was_given(batch):
+            batch = self._found(str(batch))
+            if not core.ledger.batches[batch].ended:
+                raise RequestError(
+                    "not-ended",
+                    f"batch {batch} has not ended: wait for it, or `farm cancel {batch}` first",
+                )
+            self._pruner.forget(batch)
+        self._answer(peer, number, Done)
+
+    def restore(self, peer: Peer, number: int, request: Restore) -> None:
+        """Record outcomes of another server for a batch of which nothing has run yet."""
+        core, batch = self._core, self._found(str(request.batch))
+        state = core.ledger.batches[batch]
+        if not state.paused or state.running:
+            raise RequestError("bad-request", f"batch {batch} is not one that is being imported")
+        for outcome in request.outcomes:
+            _check_outcome(outcome, state.total)
+        for outcome in request.outcomes:
+            self._restore(batch, outcome)
+        core.touch(batch)
+        self._answer(peer, number, Done)
+
+    def _restore(self, batch: int, outcome: Outcome) -> None:
+        core, count = self._core, outcome.stop - outcome.start
+        fresh = core.ledger.batches[batch].owes(outcome.start, outcome.stop)
+        replay = Replay(core.ledger)
+        replay.outcomes(batch, fresh, failed=outcome.failure is not None)
+        for first, last in fresh:
+            elapsed = outcome.elapsed * (last - first) / count
+            if outcome.failure is not None:
+                core.add_failed(batch, first, outcome.node, elapsed, outcome.failure)
+                replay.share(batch, outcome.node, 0, elapsed)
+                continue
+            origin = outcome.start - outcome.offset
+            core.add_done(
+                batch, (first, last), outcome.node, elapsed, origin, outcome.payload,
+                outcome.seconds,
+            )  # fmt: skip
+            replay.share(batch, outcome.node, last - first, elapsed)
+        known = {index for part in fresh for index in range(*part)} if outcome.retried else set()
+        for index, attempts in outcome.retried:
+            for _ in range(attempts - 1 if index in known else 0):
+                self._restore_attempt(batch, index, outcome)
+
+    def _restore_attempt(self, batch: int, index: int, outcome: Outcome) -> None:
+        """An attempt before the one that counts; what happened to it is not known here."""
+        core, earlier = self._core, Failure("error", "", "an attempt on another server", "")
+        core.journal.add_attempt(batch, index, outcome.node, 0.0, core.wall(), 0.0, earlier)
+        Replay(core.ledger).attempt(batch, index, "error", seconds=0.0, counts=True)
+
+    def _found(self, ref: str) -> int:
+        """The id of a batch that is to be changed.
+
+        Raises:
+            RequestError: there is none, or it is the queue of plain clients, or the journal cannot
+                be written.
+        """
+        core = self._core
+        core.check_writable()
+        batch = core.find(ref)
+        if core.infos[batch].token == QUEUE_TOKEN:
+            raise RequestError("bad-request", "the task queue of plain clients is left alone")
+        return batch
+
+    def _changed(self, batch: int) -> None:
+        self._core.note(batch)
+        self._core.touch(batch)
+
+    def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
+        self._core.answer(lambda: peer.answer(number, make))
+
+
+MAX_ATTEMPTS = 2000
+"""Of one task, in an outcome of another server."""
+
+
+def _checked(ranges: list[Range], total: int) -> list[Range] | None:
+    for start, stop in ranges:
+        if not 0 <= start < stop <= total:
+            raise RequestError(
+                "bad-request", f"the batch has tasks 0 to {total - 1}, not {start} to {stop - 1}"
+            )
+    return ranges or None
+
+
+def _check_outcome(outcome: Outcome, total: int) -> None:
+    count = outcome.stop - outcome.start
+    good = 0 <= outcome.start < outcome.stop <= total and 0 <= outcome.elapsed < 1e15
+    if outcome.failure is not None:
+        good = good and count == 1
+    else:
+        good = good and 0 <= outcome.offset <= outcome.start
+        good = good and len(outcome.seconds) >= 4 * (outcome.offset + count)
+    good = good and all(0 < attempts <= MAX_ATTEMPTS for _, attempts in outcome.retried)
+    if not good:
+        where = f"[{outcome.start}, {outcome.stop})"
+        raise RequestError("bad-request", f"the outcome of {where} cannot be one of this batch")

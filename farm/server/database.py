@@ -1,0 +1,134 @@
+"""The journal's file: opened by one server at a time, made or brought up to date, never replaced.
+
+Apart from `farm.server.journal`, which says what stands in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from farm.errors import JournalError
+
+log = logging.getLogger("farm.server")
+
+VERSION = 2
+FILE_NAME = "journal.sqlite"
+
+DURABILITY = {"process": "NORMAL", "disk": "FULL"}
+"""What survives: the death of the process, or that of the machine's power too (SQLite's
+``synchronous``: in WAL mode FULL waits for the disk at each commit, NORMAL at checkpoints)."""
+
+_INCREMENTAL = 2  # the value of SQLite's auto_vacuum
+
+
+def open_database(directory: Path, durability: str) -> sqlite3.Connection:
+    """Open the journal of a directory, which is made if missing.
+
+    Raises:
+        JournalError: it cannot be used; the message says why and what to do. Nothing that was
+            there has been changed.
+    """
+    path = directory / FILE_NAME
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # SQLite gives its other files the mode of this one: results are nobody else's business.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+        try:
+            prepare(db, path, durability)
+        except BaseException:
+            db.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise refusal(path, error) from error
+    return db
+
+
+def prepare(db: sqlite3.Connection, path: Path, durability: str) -> None:
+    """Take hold of a database, and make it one of this version.
+
+    Raises:
+        JournalError: it is of a version that this farm does not know.
+        sqlite3.Error: it cannot be used.
+    """
+    # Exclusive: a second server on the same directory is refused, by whichever way this one ended
+    # the lock goes with it.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise JournalError(
+            f"the journal {path} is of version {version}, this farm writes {VERSION}: "
+            "install the newer farm, or give another directory with --data"
+        )
+    foreign = db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone() if not version else ()
+    if foreign:
+        raise JournalError(
+            f"{path} is the database of something else, not a journal (it has {foreign[0]!r}): "
+            "give another directory with --data"
+        )
+    if version == 0:
+        db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before there is any table
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {DURABILITY[durability]}")
+    if version == 0:
+        _create(db)
+    for old in range(version, VERSION) if version else ():
+        log.warning("the journal %s is brought from version %d to %d", path, old, old + 1)
+        _run(db, resources.files(__package__).joinpath("migrations", f"{old}.sql").read_text(),
+             f"PRAGMA user_version = {old + 1}")  # fmt: skip
+    # A lock that is only wanted when something is written comes too late.
+    db.execute("BEGIN EXCLUSIVE")
+    db.execute("COMMIT")
+    _let_shrink(db, path)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    schema = resources.files(__package__).joinpath("schema.sql").read_text()
+    identity = f"INSERT INTO meta VALUES ('server', '{secrets.token_hex(8)}')"
+    _run(db, schema, f"{identity}; PRAGMA user_version = {VERSION}")
+
+
+def _run(db: sqlite3.Connection, script: str, last: str) -> None:
+    """A script in one transaction: all of it or nothing."""
+    try:
+        db.executescript(f"BEGIN IMMEDIATE; {script}; {last}; COMMIT;")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _let_shrink(db: sqlite3.Connection, path: Path) -> None:
+    """A journal of version 1 could not give disk back; to be able to it is written anew, once."""
+    if db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+        return
+    try:
+        db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+        db.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        log.warning(
+            "the journal %s cannot be written anew (%s): the space of forgotten batches is used "
+            "again, but not given back to the disk", path, error,
+        )  # fmt: skip
+
+
+def refusal(path: Path, error: Exception) -> JournalError:
+    """Why a journal cannot be used, in words that help."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        what = "another server uses it: stop that one, or give another directory with --data"
+    elif "full" in text or "No space" in text:
+        what = f"{text}: make room on its disk, or give another directory with --data"
+    elif "not a database" in text or "malformed" in text:
+        what = (
+            f"it is not a journal, or damaged ({text}); nothing was changed. Move it away (`sqlite3"
+            " FILE .recover` may read what is left of it), or give another directory with --data"
+        )
+    else:
+        what = f"{text}: give a directory that can be written with --data"
+    return JournalError(f"cannot use the journal {path}: {what}")

@@ -1,0 +1,227 @@
+"""What is read of a journal: batches and their state at the start, then pages of outcomes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from farm.batch.spec import Options
+from farm.wire.messages import Block, Failure, Outcome, Range
+
+PAGE_BYTES = 1024 * 1024
+"""Payload bytes after which a page of outcomes ends (a page has one row at least)."""
+
+PAGE_ROWS = 1000
+
+_files = msgspec.msgpack.Decoder(dict[str, bytes])
+_options = msgspec.msgpack.Decoder(Options)
+_failures = msgspec.msgpack.Decoder(Failure)
+_ranges = msgspec.msgpack.Decoder(list[Range])
+
+# Every row before the one that holds the index ends before it: the database's index on `start` is
+# searched, not scanned.
+_FROM_INDEX = (
+    "WHERE batch = :batch AND stop > :index AND start >="
+    " (SELECT ifnull(max(start), 0) FROM outcomes WHERE batch = :batch AND start <= :index)"
+)
+_OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch as it was journalled; times are seconds since the epoch."""
+
+    id: int
+    token: str
+    name: str
+    total: int
+    options: Options
+    digest: str
+    submitted: float
+    started: float = 0.0
+    ended: float = 0.0
+    open: bool = False
+    cancelled: bool = False
+    paused: bool = False
+    reason: str = ""
+    dropped: list[Range] | None = None  # of a cancelled one; None for all without an outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt of a task that was tried again, ``delay`` seconds after ``at``."""
+
+    batch: int
+    index: int
+    kind: str
+    node: str
+    seconds: float
+    at: float
+    delay: float
+    counts: bool
+
+
+class Reader:
+    """Reads of a journal.
+
+    Args:
+        db: the database.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def _one(self, sql: str, *parameters: Any) -> Any:
+        row = self._db.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def batches(self) -> Iterator[BatchRow]:
+        """Every batch, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, token, name, total, options, digest, submitted, started, ended, open,"
+            " cancelled, paused, reason, dropped FROM batches WHERE NOT forgotten ORDER BY id"
+        )
+        for row in rows:
+            id_, token, name, total, options, digest, submitted, started, ended, *flags = row
+            is_open, cancelled, paused, reason, dropped = flags
+            yield BatchRow(
+                id_, token, name, total, _options.decode(options), digest, submitted, started,
+                ended, bool(is_open), bool(cancelled), bool(paused), reason,
+                None if dropped is None else _ranges.decode(dropped),
+            )  # fmt: skip
+
+    def forgotten(self) -> list[int]:
+        """The batches whose rows are still to be removed."""
+        return [b for (b,) in self._db.execute("SELECT id FROM batches WHERE forgotten")]
+
+    def highest(self) -> tuple[int, int]:
+        """The highest batch id and the highest place of an outcome that were ever given."""
+        known = dict(self._db.execute("SELECT key, value FROM meta WHERE key IN ('batch', 'seq')"))
+        batch = self._one("SELECT max(id) FROM batches") or 0
+        seq = self._one("SELECT max(seq) FROM outcomes") or 0
+        return max(batch, int(known.get("batch", 0))), max(seq, int(known.get("seq", 0)))
+
+    def newest(self) -> dict[int, int]:
+        """The place of the newest outcome of each batch that has one."""
+        return dict(
+            self._db.execute(
+                "SELECT batch, max(seq) FROM outcomes INDEXED BY outcomes_by_time GROUP BY batch"
+            )
+        )
+
+    def recorded(self) -> tuple[dict[int, list[Range]], dict[int, list[Range]]]:
+        """What is done, and what has failed: ranges in index order, merged, by batch."""
+        failures = set(self._db.execute("SELECT batch, start FROM outcomes WHERE failure NOT NULL"))
+        done: dict[int, list[Range]] = {}
+        failed: dict[int, list[Range]] = {}
+        # One read of an index that holds all of it; a million rows take a second.
+        for batch, start, stop in self._db.execute(
+            "SELECT batch, start, stop FROM outcomes INDEXED BY outcomes_by_index"
+            " ORDER BY batch, start"
+        ):
+            found = failed if failures and (batch, start) in failures else done
+            ranges = found.setdefault(batch, [])
+            if ranges and ranges[-1][1] == start:
+                ranges[-1] = (ranges[-1][0], stop)
+            else:
+                ranges.append((start, stop))
+        return done, failed
+
+    def shares(self) -> Iterator[tuple[int, str, int, float]]:
+        """What each node did: batch, node, tasks done, and seconds, also of those that failed."""
+        yield from self._db.execute(
+            "SELECT batch, node, sum(CASE WHEN failure IS NULL THEN stop - start ELSE 0 END),"
+            " sum(elapsed) FROM outcomes GROUP BY batch, node, failure IS NULL"
+        )
+
+    def popped(self, batch: int) -> set[int]:
+        """The indices whose results were taken away."""
+        return {t for (t,) in self._db.execute("SELECT task FROM popped WHERE batch = ?", (batch,))}
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Each failed attempt that was followed by another, oldest first."""
+        rows = self._db.execute(
+            "SELECT batch, task, kind, node, seconds, at, delay, counts FROM attempts ORDER BY at"
+        )
+        for batch, index, kind, node, seconds, at, delay, counts in rows:
+            yield Attempt(batch, index, kind, node, seconds, at, delay, bool(counts))
+
+    def begun(self) -> Iterator[tuple[int, int, str, str]]:
+        """Tasks that must not run twice and have no outcome: batch, index, node's token, node."""
+        yield from self._db.execute(
+            "SELECT batch, task, token, node FROM begun WHERE NOT EXISTS (SELECT 1 FROM outcomes"
+            " WHERE outcomes.batch = begun.batch AND start = task)"
+        )
+
+    def spec(self, batch: int) -> bytes | None:
+        """The spec of a batch."""
+        found: bytes | None = self._one("SELECT spec FROM batches WHERE id = ?", batch)
+        return found
+
+    def code(self, digest: str) -> dict[str, bytes] | None:
+        """The files of a digest."""
+        found = self._one("SELECT files FROM code WHERE digest = ?", digest)
+        return None if found is None else _files.decode(found)
+
+    def block(self, batch: int, index: int) -> Block | None:
+        """The block that holds ``index``."""
+        row = self._db.execute(
+            "SELECT start, stop, payload FROM blocks WHERE batch = ? AND start <= ?"
+            " ORDER BY start DESC LIMIT 1",
+            (batch, index),
+        ).fetchone()
+        return Block(*row) if row and row[0] <= index < row[1] else None
+
+    def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
+        """A page of outcomes in the order of recording, and the cursor behind it."""
+        rows = self._page("WHERE batch = :batch AND seq > :seq ORDER BY seq LIMIT :rows",
+                          batch=batch, seq=seq, rows=PAGE_ROWS)  # fmt: skip
+        found = [_outcome(row) for row in rows]
+        return found, rows[-1][0] if rows else seq
+
+    def outcomes_from(self, batch: int, index: int, rows: int = PAGE_ROWS) -> list[Outcome]:
+        """A page of outcomes in index order, without a gap, the first of which holds ``index``."""
+        page = self._page(f"{_FROM_INDEX} ORDER BY start LIMIT :rows",
+                          batch=batch, index=index, rows=rows)  # fmt: skip
+        found: list[Outcome] = []
+        for row in page:
+            if row[1] > index:
+                break
+            found.append(_outcome(row))
+            index = row[2]
+        return found
+
+    def recorded_from(self, batch: int, index: int, *, failed: bool) -> list[Outcome]:
+        """A page of outcomes in index order from ``index`` on, whatever is missing between them.
+
+        Args:
+            batch: the batch.
+            index: the first one is the one that holds it, or the next.
+            failed: only failures.
+        """
+        which = "AND failure IS NOT NULL" if failed else ""
+        rows = self._page(f"{_FROM_INDEX} {which} ORDER BY start LIMIT :rows",
+                          batch=batch, index=index, rows=PAGE_ROWS)  # fmt: skip
+        return [_outcome(row) for row in rows]
+
+    def _page(self, where: str, **parameters: int) -> list[Any]:
+        rows, size = [], 0
+        # The text is put together from this module's constants alone.
+        cursor = self._db.execute(f"SELECT {_OUTCOME} FROM outcomes {where}", parameters)
+        for row in cursor:
+            rows.append(row)
+            size += len(row[6]) + len(row[7]) + len(row[8] or b"")
+            if size >= PAGE_BYTES:
+                break
+        cursor.close()
+        return rows
+
+
+def _outcome(row: Any) -> Outcome:
+    _, start, stop, node, elapsed, first, payload, seconds, failure = row
+    reason = None if failure is None else _failures.decode(failure)
+    return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)

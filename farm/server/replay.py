@@ -1,0 +1,85 @@
+"""The ledger as it was: what a journal holds becomes state again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from farm.server.holding import hold
+from farm.server.ledger import Ledger
+from farm.server.states import Range, Share
+
+
+class Replay:
+    """Puts back what was journalled, in the order of its methods.
+
+    Args:
+        ledger: with the batches, all of them pending, and the nodes that held something.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def outcomes(self, batch: int, ranges: Iterable[Range], *, failed: bool) -> None:
+        """Outcomes that the journal holds, in index order."""
+        state = self._ledger.batches[batch]
+        known = state.failed if failed else state.done
+        for start, stop in ranges:
+            state.pending.discard(start, stop)
+            known.add(start, stop)
+            for index in range(start, stop) if failed else ():
+                state.attempts[index] = state.attempts.get(index, 0) + 1
+
+    def dropped(self, batch: int, ranges: list[Range] | None) -> None:
+        """What of a cancelled batch is not wanted; all that has no outcome if None.
+
+        Called after the batch's outcomes were restored.
+        """
+        state = self._ledger.batches[batch]
+        state.cancelled, state.open = True, False
+        for start, stop in list(state.pending) if ranges is None else ranges:
+            state.pending.discard(start, stop)
+            state.dropped.add(start, stop)
+
+    def share(self, batch: int, node: str, done: int, seconds: float) -> None:
+        """What a node did for a batch; seconds of failed tasks come with ``done`` 0."""
+        state = self._ledger.batches[batch]
+        state.seconds += seconds
+        if done:
+            share = state.shares.setdefault(node, Share())
+            share.done += done
+            share.seconds += seconds
+
+    def attempt(self, batch: int, index: int, kind: str, *, seconds: float, counts: bool) -> None:
+        """A failed attempt that the journal holds, of a task that was tried again.
+
+        Args:
+            batch: the batch's id.
+            index: the task.
+            kind: of the failure.
+            seconds: that it took.
+            counts: whether it still does, or `retry` came after it.
+        """
+        state = self._ledger.batches[batch]
+        state.seconds += seconds
+        state.retried += 1
+        state.attempts[index] = state.attempts.get(index, 0) + 1
+        if counts:
+            counted = state.crashes if kind == "crash" else state.errors
+            counted[index] = counted.get(index, 0) + 1
+
+    def delay(self, batch: int, index: int, *, due: float, avoid: str, now: float) -> None:
+        """A task that was to be tried again when the server ended."""
+        state = self._ledger.batches[batch]
+        if index in state.pending:
+            state.pending.discard(index, index + 1)
+            state.again.add(index, due=due, avoid=avoid, now=now)
+            self._ledger.rank(state)
+
+    def lease(self, node: int, batch: int, ranges: list[Range]) -> None:
+        """What a node held when the server ended, and may still."""
+        state = self._ledger.batches[batch]
+        free = [part for r in ranges for part in state.pending.intersection(*r)]
+        for part in free:
+            state.pending.discard(*part)
+        hold(state, self._ledger.nodes[node], free)
+        self._ledger.rank(state)

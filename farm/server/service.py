@@ -1,0 +1,93 @@
+"""All that answers requests, put together: who serves each kind of message.
+
+Apart from the manager, which brings the connections: this needs a loop's clock and timers alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from farm.server.around import Hooks
+from farm.server.clients import Clients
+from farm.server.controls import Controls
+from farm.server.core import Core
+from farm.server.journal import Journal
+from farm.server.nodes import NodeDesk
+from farm.server.peers import Handler, Peer
+from farm.server.pruning import Pruner
+from farm.version import __version__
+from farm.wire import controls, leases, messages
+
+
+class Service:
+    """The server without its connections.
+
+    Args:
+        journal: what was acknowledged before.
+        loop: runs it; of it, ``time``, ``call_soon``, ``call_later`` and ``call_at`` are used.
+        give_up: called with what makes it impossible to go on.
+        keep: seconds for which a batch that has ended is kept; None for as long as it takes.
+        wall: seconds since the epoch.
+        chance: gives a number from 0 to 1, for the jitter of retries.
+
+    Raises:
+        JournalError: what is in the journal cannot be read.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        give_up: Callable[[Exception], None],
+        *,
+        keep: float | None = None,
+        wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        hooks = Hooks(lambda: self.desk.hand_out(), lambda batch: self.desk.drop(batch), give_up)
+        self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
+        self.desk = NodeDesk(self.core)
+        self._clients = Clients(self.core)
+        self._pruner = Pruner(self.core, keep)
+        self._controls = Controls(self.core, self._pruner, self.desk.recall)
+        self.handlers = self._all_handlers()
+
+    def _all_handlers(self) -> dict[type[messages.Message], Handler]:
+        clients, desk, control = self._clients, self.desk, self._controls
+        return {
+            messages.Hello: self._hello,
+            messages.Submit: clients.submit,
+            messages.Append: clients.append,
+            messages.GetStatus: clients.status,
+            messages.ListBatches: clients.batches,
+            messages.GetSpec: clients.spec,
+            messages.GetOutcomes: clients.outcomes,
+            messages.GetResults: clients.results,
+            messages.Cancel: control.cancel,
+            controls.Pause: control.pause,
+            controls.Resume: control.resume,
+            controls.Retry: control.retry,
+            controls.Forget: control.forget,
+            controls.Restore: control.restore,
+            controls.DrainNode: desk.drain_node,
+            messages.GetNodes: desk.list_nodes,
+            leases.Join: desk.join,
+            leases.Want: desk.want,
+            messages.GetBlock: desk.block,
+            leases.GetCode: desk.code,
+            leases.Report: desk.report,
+            leases.Beat: desk.beat,
+            leases.Leave: desk.leave,
+        }
+
+    def sweep(self) -> None:
+        """To be called every `farm.server.nodes.SWEEP_SECONDS`."""
+        self.desk.sweep()
+        self._pruner.sweep()
+
+    def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
+        self.desk.versions[peer] = (request.version, request.python)
+        peer.reply(number, messages.Welcome(__version__, self.core.journal.server))

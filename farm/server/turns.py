@@ -1,0 +1,171 @@
+"""The group commit: what a turn of the loop changes is written in one transaction at its end.
+
+Then the answers go out, leases are handed to the nodes that want some, and whoever waits is woken.
+While the journal cannot be written (a full disk, say), what acknowledges is held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from farm.errors import RequestError
+from farm.server.journal import Journal
+from farm.server.waiting import Waiter, Waiters
+
+log = logging.getLogger("farm.server")
+
+RETRY_SECONDS = 1.0
+"""Between attempts to write a journal that cannot be written (a full disk, say)."""
+
+COMPLAINT_SECONDS = 60.0
+"""Between lines in the log about one and the same full disk."""
+
+MAX_PENDING_RECORDS = 100_000
+"""Records that may wait for a journal that cannot be written; then requests are refused."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What the end of this turn of the loop has to do."""
+
+    answers: deque[Callable[[], None]] = field(default_factory=deque)
+    touched: set[int] = field(default_factory=set)
+
+
+class Turns:
+    """Ends each turn of the server's loop.
+
+    Args:
+        journal: is written.
+        loop: the server's.
+        hand_out: called after each commit, to lease what became pending.
+        give_up: called with what makes it impossible to go on.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        hand_out: Callable[[], None],
+        give_up: Callable[[Exception], None],
+    ) -> None:
+        self.journal = journal
+        self.loop = loop
+        self.waiters = Waiters(loop, self.tell)
+        self._hand_out = hand_out
+        self._give_up = give_up
+        self._turn = _Turn()
+        self._flush_planned = False
+        self._stalled: str | None = None  # why the journal cannot be written
+        self._complained = 0.0
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the journal cannot be written at the moment."""
+        return self._stalled is not None
+
+    def answer(self, send: Callable[[], None]) -> None:
+        """Send an answer, once what came before it is journalled."""
+        self._turn.answers.append(send)
+        self.plan_flush()
+
+    def tell(self, send: Callable[[], None]) -> None:
+        """Send an answer that acknowledges nothing: at once where the journal cannot be written."""
+        if self._stalled is None:
+            self.answer(send)
+        else:
+            self._guarded(send)
+
+    def changed(self, batch: int) -> None:
+        """Wake those who wait for the batch, at the end of the turn."""
+        self._turn.touched.add(batch)
+        self.plan_flush()
+
+    def check_writable(self) -> None:
+        """Before what somebody wants acknowledged who can come again later.
+
+        Raises:
+            RequestError: the journal cannot be written at the moment.
+        """
+        if self._stalled is not None:
+            raise RequestError(
+                "journal",
+                f"the server cannot write its journal ({self._stalled}); nothing was taken. "
+                "Make room on its disk, and try again",
+            )
+
+    def check_room(self) -> None:
+        """Before what can only be kept here until it is journalled.
+
+        Raises:
+            RequestError: the journal has not been writable for so long that no more is taken.
+        """
+        if self.journal.pending > MAX_PENDING_RECORDS:
+            raise RequestError("journal", "the journal cannot be written; see the server's log")
+
+    def plan_flush(self) -> None:
+        """Do what is to be done at the end of this turn of the loop."""
+        if not self._flush_planned:
+            self._flush_planned = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self.journal.commit()
+        except sqlite3.OperationalError as error:
+            self._stall(error)
+            return
+        except Exception as error:
+            # Not a matter of time: the file is damaged, or a record cannot be written at all.
+            log.exception("the journal %s cannot be used any more", self.journal.path)
+            self._give_up(error)
+            return
+        if self._stalled is not None:
+            log.warning("the journal %s can be written again", self.journal.path)
+            self._stalled = None
+        self._flush_planned = False
+        turn, self._turn = self._turn, _Turn()
+        for send in turn.answers:
+            self._guarded(send)
+        self._guarded(self._hand_out)
+        for batch in turn.touched:
+            self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+
+    def _stall(self, error: sqlite3.OperationalError) -> None:
+        """The journal cannot be written for a while: hold back what acknowledges, and try again."""
+        now = self.loop.time()
+        if self._stalled is None or now - self._complained > COMPLAINT_SECONDS:
+            self._complained = now
+            log.error(
+                "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
+                "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
+            )  # fmt: skip
+        self._stalled = str(error)
+        self.loop.call_later(RETRY_SECONDS, self._flush)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:
+            # One answer that cannot be given must not cost all the others of the turn.
+            log.exception("a step at the end of a turn failed")
+
+    def wait(
+        self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
+    ) -> Waiter | None:
+        """Call ``answer`` when ``ready`` is true after a commit, or after ``seconds``.
+
+        None if there is nothing to wait for (NaN is no time to wait).
+        """
+        if not seconds > 0 or (not self.journal.pending and ready()):
+            self.tell(answer)
+            return None
+        waiter = Waiter(batch, ready, answer)
+        self.waiters.add(waiter, seconds)
+        self.changed(batch)
+        return waiter
