@@ -262,6 +262,8 @@ def _check_outcome(outcome: Outcome) -> None:
     if count < 1 or (outcome.failure is not None and count != 1):
         raise ValueError(f"[{outcome.start}, {outcome.stop}) is not the range of an outcome")
     if outcome.failure is None:
+        if outcome.offset > outcome.start:
+            raise ValueError(f"its results cannot begin {outcome.offset} before {outcome.start}")
         if not outcome.payload:
             raise ValueError("it has neither results nor a failure")
         if len(outcome.seconds) < (outcome.offset + count) * _FLOAT32:

@@ -28,7 +28,7 @@ def outcomes(draw: st.DrawFn) -> Outcome:
     if draw(st.booleans()):
         retried = draw(st.sampled_from([[], [(start, 3)]]))
         return Outcome(start, start + 1, draw(TEXT), elapsed, 0, b"", b"", draw(FAILURES), retried)
-    count, offset = draw(st.integers(1, 5)), draw(st.integers(0, 3))
+    count, offset = draw(st.integers(1, 5)), draw(st.integers(0, min(3, start)))
     retried = [(start + i, draw(st.integers(2, 9))) for i in range(draw(st.integers(0, count)))]
     return Outcome(
         start, start + count, draw(TEXT), elapsed, offset, draw(st.binary(min_size=1)),
@@ -56,7 +56,7 @@ def test_a_block_comes_back_from_its_line(start, count, payload):
     "change",
     [
         {"stop": 3}, {"start": -1}, {"stop": "4"}, {"payload": "??"}, {"payload": ""},
-        {"seconds": ""}, {"offset": 2}, {"retried": [[9, 2]]}, {"elapsed": -1.0},
+        {"seconds": ""}, {"offset": 2}, {"offset": 4, "seconds": "A" * 400}, {"retried": [[9, 2]]}, {"elapsed": -1.0},
         {"failure": {}}, {"more": 1}, {"node": None},
     ],
     ids=str,
