@@ -92,9 +92,7 @@ class Dialogue:
         """A connection is there: present the node, and what it holds."""
         self._asked.clear()
         node = self.node
-        yield self._ask(
-            Join(self.name, node.slots, self.id, node.held(), self._token, node.draining)
-        )
+        yield self._ask(Join(self.name, node.slots, node.held(), self._token, node.draining))
 
     def say(
         self, idle: int, has_room: Callable[[], bool] = lambda: True
@@ -122,7 +120,7 @@ class Dialogue:
 
     def goodbye(self) -> tuple[int, Message]:
         """The node goes: the server need not wait for a silence."""
-        return self._ask(Leave(self.id))
+        return self._ask(Leave(self._token))
 
     @property
     def is_leaving(self) -> bool:

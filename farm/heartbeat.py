@@ -27,7 +27,7 @@ class Heartbeat(threading.Thread):
     Args:
         connect: makes a connection; raises `FarmError` where it cannot.
         stopped: ends the thread.
-        node: the node's id, as it is at the time.
+        token: the node's.
         seconds: between two beats.
     """
 
@@ -35,13 +35,13 @@ class Heartbeat(threading.Thread):
         self,
         connect: Callable[[], Channel],
         stopped: threading.Event,
-        node: Callable[[], int],
+        token: str,
         seconds: float,
     ) -> None:
         super().__init__(name="farm-beat", daemon=True)
         self._make = connect
         self._stopped = stopped
-        self._node = node
+        self._token = token
         self._seconds = seconds
 
     def run(self) -> None:
@@ -50,7 +50,7 @@ class Heartbeat(threading.Thread):
         while not self._stopped.wait(self._seconds):
             try:
                 channel = channel or self._make()
-                channel.write(codec.encode(1, Beat(self._node())))
+                channel.write(codec.encode(1, Beat(self._token)))
                 codec.decode_reply(channel.receive(time.monotonic() + ANSWER_SECONDS))
             except (FarmError, OSError, EOFError) as error:
                 log.info("a heartbeat failed: %s", error)

@@ -7,6 +7,7 @@ connecting is done by a thread that hands over a connection.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import queue
@@ -72,7 +73,9 @@ class Worker:
         self._shelf = SpoolShelf(directory)
         self._node = Node(engine.slots, self._shelf)
         hands = _Hands(engine, CodeStore(directory), self._joined)
-        self._dialogue = Dialogue(self._node, hands, name, secrets.token_hex(8))
+        self._token = secrets.token_hex(8)
+        self._connections = itertools.count(1)
+        self._dialogue = Dialogue(self._node, hands, name, self._token)
         self._code = hands.code
         self._channel: Channel | None = None
         self._arrived: queue.SimpleQueue[Channel | FarmError] = queue.SimpleQueue()
@@ -108,7 +111,7 @@ class Worker:
         self._joined_once: Callable[[Worker], None] | None = joined
         self._engine.start()
         try:
-            self._adopt(self._connect())
+            self._adopt(self._connect_main())
             while not self._done():
                 self._turn()
             self._leave()
@@ -214,10 +217,13 @@ class Worker:
 
     # -- connections --------------------------------------------------------------------------
 
-    def _connect(self) -> Channel:
+    def _connect_main(self) -> Channel:
+        return self._connect(self._token, next(self._connections))
+
+    def _connect(self, session: str = "", connection: int = 0) -> Channel:
         channel = connect(self.address, self._authkey)
         try:
-            greet(channel)
+            greet(channel, session, connection)
         except BaseException:
             channel.close()
             raise
@@ -231,7 +237,7 @@ class Worker:
 
     def _joined(self, answer: Joined) -> None:
         if self._beating is None:
-            self._beating = Heartbeat(self._connect, self._stopped, lambda: self.id, answer.beat)
+            self._beating = Heartbeat(self._connect, self._stopped, self._token, answer.beat)
             self._beating.start()
         if self._joined_once is not None:
             self._joined_once(self)
@@ -254,7 +260,7 @@ class Worker:
         while not self._stopped.wait(pause_before(attempt)):
             attempt += 1
             try:
-                self._arrived.put(self._connect())
+                self._arrived.put(self._connect_main())
             except NotAuthorisedError as error:
                 self._arrived.put(error)
             except (FarmError, OSError) as error:

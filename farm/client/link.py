@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import secrets
 import threading
 from concurrent.futures import Future
 
@@ -40,6 +41,8 @@ class Link:
         self.address = address
         self._authkey = authkey
         self._numbers = itertools.count(1)
+        self._session = secrets.token_hex(8)
+        self._connections = itertools.count(1)
         self._asked: dict[int, tuple[Message, Future[Message]]] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -52,7 +55,7 @@ class Link:
     def _connect(self) -> Channel:
         channel = connect(self.address, self._authkey)
         try:
-            self.welcome = greet(channel)
+            self.welcome = greet(channel, self._session, next(self._connections))
         except BaseException:
             channel.close()
             raise

@@ -111,7 +111,6 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
-        # Known by its token alone: ids begin anew with each server.
         node = self._by_token.get(request.token) or self._new(request)
         if node.peer is not None and node.peer is not peer:
             node.peer.node = 0
@@ -157,13 +156,15 @@ class NodeDesk:
 
     def beat(self, peer: Peer, number: int, request: Beat) -> None:
         """A node is alive."""
-        if not self._core.ledger.heartbeat(request.node, self._now):
-            raise RequestError("unknown-node", f"node {request.node} was given up; join again")
+        node = self._by_token.get(request.token)
+        if node is None:
+            raise RequestError("unknown-node", "this node was given up; it has to join again")
+        self._core.ledger.heartbeat(node.id, self._now)
         self._core.tell(lambda: peer.reply(number, Done()))
 
     def leave(self, peer: Peer, number: int, request: Leave) -> None:
         """A node goes of its own accord."""
-        node = self._nodes.get(request.node)
+        node = self._by_token.get(request.token)
         if node is not None:
             self._give_up(node, "left")
         self._core.tell(lambda: peer.reply(number, Done()))

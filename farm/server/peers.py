@@ -43,6 +43,7 @@ class Peer:
         self._gone = gone
         self._forget = forget
         self.node = 0
+        self._muted = False
         self.waiters: set[Waiter | None] = set()
 
     @property
@@ -52,6 +53,8 @@ class Peer:
 
     def receive(self, frame: bytes) -> None:
         """Serve one request; an error becomes its answer."""
+        if self._muted:
+            return
         number, request = codec.decode_request(frame)
         self._guarded(number, type(request).__name__, lambda: self._serve(number, request))
 
@@ -78,6 +81,10 @@ class Peer:
             log.exception("%s: %s could not be served", self.address, what)
             text = "the server could not serve this request; its log says why"
             self.reply(number, Refused("internal", text))
+
+    def mute(self) -> None:
+        """Serve nothing more of what it sends: it has another connection by now."""
+        self._muted = True
 
     def lost(self) -> None:
         """Forget what the peer waited for."""

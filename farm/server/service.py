@@ -14,6 +14,7 @@ from farm.server.around import Hooks
 from farm.server.clients import Clients
 from farm.server.controls import Controls
 from farm.server.core import Core
+from farm.server.fencing import Sessions
 from farm.server.journal import Journal
 from farm.server.nodes import NodeDesk
 from farm.server.peers import Handler, Peer
@@ -50,6 +51,7 @@ class Service:
         hooks = Hooks(lambda: self.desk.hand_out(), lambda batch: self.desk.drop(batch), give_up)
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
         self.desk = NodeDesk(self.core)
+        self._sessions = Sessions()
         self._clients = Clients(self.core)
         self._pruner = Pruner(self.core, keep)
         self._controls = Controls(self.core, self._pruner, self.desk.recall)
@@ -89,5 +91,6 @@ class Service:
         self._pruner.sweep()
 
     def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
+        self._sessions.greet(peer, request.session, request.connection)
         self.desk.versions[peer] = (request.version, request.python)
         peer.reply(number, messages.Welcome(__version__, self.core.journal.server))

@@ -16,13 +16,19 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 
-def greet(channel: Channel) -> Welcome:
+def greet(channel: Channel, session: str = "", connection: int = 0) -> Welcome:
     """Say who speaks; the server's answer.
+
+    Args:
+        channel: just connected.
+        session: see `farm.wire.messages.Hello`.
+        connection: the number of this one, from 1.
 
     Raises:
         ProtocolError: there is none, or it is another one.
     """
-    channel.write(codec.encode(1, Hello(__version__, platform.python_version())))
+    hello = Hello(__version__, platform.python_version(), session, connection)
+    channel.write(codec.encode(1, hello))
     try:
         _, welcome = codec.decode_reply(channel.receive(time.monotonic() + CONNECT_SECONDS))
     except (EOFError, OSError) as error:

@@ -19,15 +19,14 @@ class Held(Message):
 
 
 class Join(Message):
-    """A node comes, or comes back (``node`` above 0) with what it holds. Answered by `Joined`.
+    """A node comes, or comes back with what it holds. Answered by `Joined`.
 
-    ``token`` is the node's own for as long as it lives: ids begin anew with each server, so that
-    the one a node brings along may be another's by now.
+    ``token`` is the node's own for as long as it lives, and what it is known by: ids begin anew
+    with each server.
     """
 
     name: str
     slots: int
-    node: int
     held: list[Held]
     token: str
     draining: bool = False
@@ -108,9 +107,9 @@ class Report(Message):
 
 
 class Beat(Message):
-    """A node is alive; sent on a connection of its own."""
+    """A node is alive; sent on a connection of its own. ``token`` is that of its `Join`."""
 
-    node: int
+    token: str
 
 
 class Dropped(Message):
@@ -130,6 +129,6 @@ class Drain(Message):
 
 
 class Leave(Message):
-    """The node goes; what it held is given to others at once."""
+    """The node goes; what it held is given to others at once. ``token`` is that of its `Join`."""
 
-    node: int
+    token: str

@@ -26,10 +26,16 @@ class Message(msgspec.Struct, tag=True, array_like=True):
 
 
 class Hello(Message):
-    """The first request of a connection: who speaks. Answered by `Welcome`."""
+    """The first request of a connection: who speaks. Answered by `Welcome`.
+
+    ``connection`` counts those of one ``session``, a text that no other peer has: what still comes
+    from an earlier one is not served. Without a session it stands for itself.
+    """
 
     version: str
     python: str
+    session: str = ""
+    connection: int = 0
 
 
 class Welcome(Message):

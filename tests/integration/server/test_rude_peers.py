@@ -157,22 +157,21 @@ def test_odd_numbers_are_answered_and_service_goes_on(raw, session, request_):
 
 def test_seconds_that_are_no_duration_do_not_spoil_the_farm(raw):
     raw(submission())
-    node = raw(Join("n", 1, 0, [], "token")).node
+    raw(Join("n", 1, [], "token"))
     odd = struct.pack("f", math.nan)
     raw(Report([Part(1, 0, 1, b"p", odd)], [], []))
     raw.channel.write(codec.encode(0, Want(1)))
     lease = codec.decode_reply(raw.channel.receive(channel.time.monotonic() + PATIENCE))[1]
     assert lease.ranges == [(1, 2)]
     assert raw(GetStatus("1")).seconds == pytest.approx(0.0, abs=1e-6)
-    assert isinstance(raw(Beat(node + 1)), Refused)
+    assert isinstance(raw(Beat("another")), Refused)
 
 
-def test_a_node_that_brings_the_id_of_another_gets_one_of_its_own(server, raw, node):
-    """As after a restart, when ids begin anew."""
+def test_a_node_is_known_by_its_token(server, raw, node):
     there = node("there", 1).worker.id
-    joined = raw(Join("back", 1, there, [], "another token"))
+    joined = raw(Join("back", 1, [], "another token"))
     assert joined.node != there
-    again = raw(Join("back", 1, joined.node, [], "another token"), 2)
+    again = raw(Join("back", 1, [], "another token"), 2)
     assert again.node == joined.node
     with server.session() as session:
         assert sorted(known.name for known in session.nodes()) == ["back", "there"]

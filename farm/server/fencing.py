@@ -1,0 +1,48 @@
+"""Only the latest connection of a session counts: what was sent on an earlier one is not served.
+
+A peer that lost its connection sends what was not answered again on the next. What it had sent on
+the first may still arrive, long after: an old claim of leases, or a `Pause` that somebody has taken
+back since.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from farm.errors import RequestError
+from farm.server.peers import Peer
+
+MAX_SESSIONS = 20_000
+"""Sessions that are remembered; the one unheard of for longest is forgotten first."""
+
+
+class Sessions:
+    """The latest connection of each session.
+
+    Example:
+        >>> sessions = Sessions()
+        >>> sessions.greet(peer, "5f1c", 1)                     # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._latest: OrderedDict[str, tuple[int, Peer]] = OrderedDict()
+
+    def greet(self, peer: Peer, session: str, connection: int) -> None:
+        """A peer says which connection of which session this is.
+
+        Raises:
+            RequestError: a later one was here already.
+        """
+        if not session:
+            return
+        known, before = self._latest.get(session, (0, peer))
+        if connection < known:
+            peer.mute()
+            raise RequestError("superseded", "a later connection of this session is here already")
+        if before is not peer:
+            before.mute()
+            before.close()
+        self._latest[session] = (connection, peer)
+        self._latest.move_to_end(session)
+        while len(self._latest) > MAX_SESSIONS:
+            self._latest.popitem(last=False)

@@ -1,0 +1,148 @@
+"""The real server's state and journal in a simulated process, which can crash at any point.
+
+Also between the journal's write and the answer: a commit may be the last thing that it does, or the
+last thing that it does not.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sim.clock import Crash, Process, Time
+from sim.network import Pipe
+
+from farm.errors import ProtocolError
+from farm.server.database import prepare
+from farm.server.journal import Journal
+from farm.server.nodes import SWEEP_SECONDS
+from farm.server.peers import Peer
+from farm.server.service import Service
+
+
+class Disk:
+    """What outlives the server: a database in memory."""
+
+    def __init__(self) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        prepare(self.db, Path("journal"), "process")
+        self.full = False
+        self.crash_in = 0
+        """The server dies in its so many-th commit from now; 0 for never."""
+        self.crash_after = False
+        """Whether that commit is still written."""
+
+
+class SimulatedJournal(Journal):
+    """The journal on a `Disk`; what was not committed dies with the process."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        if disk.db.in_transaction:
+            disk.db.execute("ROLLBACK")
+        super().__init__(Path("."))
+
+    def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
+        del directory, durability
+        return self._disk.db
+
+    def commit(self) -> None:
+        """Write, unless the disk is full or the server dies of it."""
+        disk = self._disk
+        if self._pending and disk.crash_in:
+            disk.crash_in -= 1
+            if not disk.crash_in:
+                if disk.crash_after and not disk.full:
+                    super().commit()
+                raise Crash
+        if self._pending and disk.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        super().commit()
+
+
+class Wire:
+    """What a `Peer` takes for its connection."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self.address = pipe.near.process.name
+
+    def send(self, frame: bytes) -> None:
+        """Towards the peer."""
+        self._pipe.send(self._pipe.near, frame)
+
+    def close(self) -> None:
+        """After what was sent."""
+        self._pipe.close(self._pipe.far)
+
+
+class Server:
+    """One life of the server.
+
+    Args:
+        time: the world's.
+        disk: what was acknowledged before.
+        chance: the world's.
+        gone: called when it has died.
+        committed: called after each commit.
+    """
+
+    def __init__(
+        self,
+        time: Time,
+        disk: Disk,
+        chance: random.Random,
+        gone: Callable[[], None],
+        committed: Callable[[], None],
+    ) -> None:
+        self.process = Process(time, "server", chance, gone)
+        self.pipes: set[Pipe] = set()
+        self.reason: Exception | None = None
+        loop: Any = self.process  # of a loop, only what a process has too is used
+        self.service = Service(
+            SimulatedJournal(disk), loop, self._give_up,
+            wall=lambda: 1e9 + time.now, chance=chance.random,
+        )  # fmt: skip
+        self._watch(committed)
+        self.process.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _watch(self, committed: Callable[[], None]) -> None:
+        core = self.service.core
+        flush = core._flush
+
+        def watched() -> None:
+            flush()
+            committed()
+
+        core._flush = watched  # type: ignore[method-assign]
+
+    def _give_up(self, reason: Exception) -> None:
+        self.reason = reason
+        self.process.kill()
+
+    def _sweep(self) -> None:
+        self.service.sweep()
+        self.process.call_later(SWEEP_SECONDS, self._sweep)
+
+    def accept(self, pipe: Pipe) -> None:
+        """A connection has come."""
+        service, wire = self.service, Wire(pipe)
+        connection: Any = wire
+        peer = Peer(connection, service.handlers, service.desk.lost, service.core.waiters.forget)
+        self.pipes.add(pipe)
+
+        def receive(frame: bytes) -> None:
+            try:
+                peer.receive(frame)
+            except ProtocolError:
+                wire.close()
+                lost()
+
+        def lost() -> None:
+            self.pipes.discard(pipe)
+            peer.lost()
+
+        pipe.far.receive, pipe.far.lost = receive, lost
