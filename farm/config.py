@@ -6,7 +6,6 @@ defaults. The file is YAML; its keys are the names of the settings.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import platformdirs
 
+from farm.batch import quantities
 from farm.errors import ConfigError
 
 DEFAULT_HOST = "127.0.0.1"
@@ -84,16 +84,9 @@ def _path(value: Any) -> Path:
     return Path(_text(str(value))).expanduser()
 
 
-_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d*)?){unit})?" for unit in _UNITS))
-
-
 def _duration(value: Any) -> float:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is not None and match.group():
-        return _seconds(sum(float(n) * _UNITS[unit] for unit, n in match.groupdict().items() if n))
     try:
-        return _seconds(value)
+        return _seconds(quantities.seconds(value))
     except ValueError as error:
         raise ValueError("it is a duration above 0, such as 12h or 30d") from error
 

@@ -56,8 +56,8 @@ def test_a_block_comes_back_from_its_line(start, count, payload):
     "change",
     [
         {"stop": 3}, {"start": -1}, {"stop": "4"}, {"payload": "??"}, {"payload": ""},
-        {"seconds": ""}, {"offset": 2}, {"offset": 4, "seconds": "A" * 400}, {"retried": [[9, 2]]}, {"elapsed": -1.0},
-        {"failure": {}}, {"more": 1}, {"node": None},
+        {"seconds": ""}, {"offset": 2}, {"offset": 4, "seconds": "A" * 400},
+        {"retried": [[9, 2]]}, {"elapsed": -1.0}, {"failure": {}}, {"more": 1}, {"node": None},
     ],
     ids=str,
 )  # fmt: skip
