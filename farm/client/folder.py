@@ -113,6 +113,14 @@ class Lines:
             os.fsync(self._file.fileno())
 
 
+def write_head(directory: Path, text: bytes) -> None:
+    """`batch.json`, the last of the files: where it is, the others are."""
+    with (directory / HEAD).open("xb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_code(directory: Path, files: Mapping[str, bytes]) -> None:
     """The Python files of a batch, as they are.
 

@@ -98,7 +98,7 @@ def export(link: Link, batch: Batch, directory: Path) -> Exported:
             spec.call, spec.options, archive.space_to_json(spec.space), found.digest,
             document_of(status), outcomes, blocks,
         )  # fmt: skip
-        (scratch / folder.HEAD).write_bytes(archive.head_text(head))
+        folder.write_head(scratch, archive.head_text(head))
     return Exported(directory, status, outcomes.tasks)
 
 
