@@ -113,9 +113,11 @@ class Ended:
     """A chunk left its slot.
 
     Args:
-        lost: ranges that were neither done nor failed, because the slot died or the batch was
+        lost: ranges that were neither done nor failed, because the slot ended or the batch was
             cancelled; the node owes them still.
-        begun: whether the slot may have begun some of them.
+        begun: whether some of their tasks may have begun, or even ended unheard. False only if it
+            is certain that none did: the chunk was never sent to a slot, or the slot said that it
+            did not and will not begin them.
     """
 
     chunk: int
@@ -131,7 +133,8 @@ class Engine(Protocol):
     """Runs chunks in slots. All of it is called from one thread.
 
     Each chunk ends with exactly one `Ended`, and every index of it is in exactly one of its
-    `Part`s, its `Failed`, or the `Ended`'s ``lost``.
+    `Part`s, its `Failed`, or the `Ended`'s ``lost``. What is lost may run again unless the batch
+    forbids it and ``begun`` is set (`farm.batch.spec.Options.rerun`).
     """
 
     @property
@@ -190,7 +193,8 @@ class Engine(Protocol):
     def take_back(self) -> None:
         """Have the chunks that wait behind another given back, because a slot is idle.
 
-        Their `Ended`s, with all of them lost, follow from `poll`, unless they begin first.
+        Their `Ended`s, with all of them lost and not begun, follow from `poll`, unless they begin
+        first.
         """
 
     def cancel(self, batch: int) -> None:

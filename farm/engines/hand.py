@@ -48,11 +48,15 @@ class Hand:
         """The slot ended under the task ``index``: it failed, all others that are owed are lost."""
         failure = Failure(index, index + 1, kind, "", message, "", None, seconds)
         lost = [(self.position, index), (index + 1, self.chunk.stop)]
-        return [self._failed(failure, index), self._ended(lost)]
+        return [self._failed(failure, index), self._ended(lost, True)]
 
-    def end(self) -> Ended:
-        """The chunk left the slot; what has not been reported is lost."""
-        return self._ended([(self.position, self.chunk.stop)])
+    def end(self, *, begun: bool) -> Ended:
+        """The chunk left the slot; what has not been reported is lost.
+
+        Args:
+            begun: False if the slot itself said that it did not begin it.
+        """
+        return self._ended([(self.position, self.chunk.stop)], begun)
 
     def _failed(self, failure: Failure, index: int) -> Failed:
         return Failed(
@@ -67,6 +71,6 @@ class Hand:
             seconds=failure.seconds,
         )
 
-    def _ended(self, ranges: list[tuple[int, int]]) -> Ended:
+    def _ended(self, ranges: list[tuple[int, int]], begun: bool) -> Ended:
         lost = [(start, stop) for start, stop in ranges if start < stop]
-        return Ended(chunk=self.chunk.id, batch=self.chunk.batch, lost=lost)
+        return Ended(self.chunk.id, self.chunk.batch, lost, begun=begun and bool(lost))

@@ -14,6 +14,7 @@ from farm.batch.space import Space, from_document
 from farm.batch.spec import CommandCall, PickledCall, PythonCall, decode
 from farm.engines.command import Command
 from farm.engines.failure import CallError, trace_text
+from farm.engines.memory import SUPPORTED
 from farm.engines.messages import UseProgram
 from farm.engines.packing import Dump, dump_by_value, dump_plain
 from farm.engines.resolve import CoroutineRunner, Function, as_function, load
@@ -67,6 +68,7 @@ class Invocation:
         self._function: Function | None = None
         self._problem: CallError | None = None
         self._space: Space | None = None
+        self.memory = self._spec.options.memory if SUPPORTED else None
         self.timed = self._spec.options.timeout is not None
         by_value = isinstance(self._spec.call, PickledCall)
         self.dump: Dump = dump_by_value if by_value else dump_plain

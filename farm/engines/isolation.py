@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import socket
 import sys
+from multiprocessing.connection import Connection
 
 if sys.platform != "win32":
     import fcntl
 
 _HIGH_DESCRIPTOR = 200
 _KILLED = 137
+_F_SETSIG = 10  # fcntl.F_SETSIG of Linux, which Python names from 3.12 on where glibc does
 
 
 def isolate(environment: dict[str, str]) -> None:
@@ -50,6 +53,28 @@ def out_of_reach(link: socket.socket) -> socket.socket:
     moved = socket.socket(fileno=high)
     os.register_at_fork(after_in_child=moved.close)
     return moved
+
+
+def die_with_owner(lifeline: Connection) -> None:
+    """Have the kernel kill the slot's group when its owner ends.
+
+    The porter does that as well, but not while a task holds the interpreter in a C call. Nothing
+    is ever written to the lifeline, so the only event that it can signal is that its other end,
+    which the owner alone holds, was closed (fcntl(2): O_ASYNC, F_SETOWN, F_SETSIG).
+    """
+    if sys.platform != "linux":
+        return
+    number = fcntl.fcntl(lifeline.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    lifeline.close()
+    fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(number, _F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(number, fcntl.F_SETFL, os.O_ASYNC)
+    os.register_at_fork(after_in_child=lambda: _close(number))
+
+
+def _close(number: int) -> None:
+    with contextlib.suppress(OSError):  # a task may have closed it
+        os.close(number)
 
 
 def kill_own_group() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from multiprocessing import spawn
+from multiprocessing import connection, spawn
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from farm.engines import child
+from farm.engines.pipe import OwnerPipe
 
 _NAME = "farm-slot-"
 _preparation_data = spawn.get_preparation_data
@@ -28,7 +29,7 @@ def prepare_context() -> BaseContext:
 
 def start_process(
     context: BaseContext, number: int, progress: Any
-) -> tuple[BaseProcess, socket.socket]:
+) -> tuple[BaseProcess, OwnerPipe]:
     """Start the process of one slot.
 
     Args:
@@ -44,18 +45,21 @@ def start_process(
         EOFError: the fork server is gone.
     """
     own, theirs = socket.socketpair()
-    arguments = (theirs, progress, number, dict(os.environ))
+    lifeline, held = connection.Pipe(duplex=False)
+    pipe = OwnerPipe(own, held)
+    arguments = (theirs, lifeline, progress, number, dict(os.environ))
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=child.main, args=arguments, name=f"{_NAME}{number}", daemon=False
     )
     try:
         process.start()
     except BaseException:
-        own.close()
+        pipe.close()
         raise
     finally:
         theirs.close()
-    return process, own
+        lifeline.close()
+    return process, pipe
 
 
 def _without_main(name: str) -> dict[str, Any]:

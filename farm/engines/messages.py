@@ -76,8 +76,12 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag="finished"):
     chunk: int
 
 
+class Spent(msgspec.Struct, frozen=True, array_like=True, tag="spent"):
+    """From the slot: it exits, by its own decision; nothing else of its chunks will begin."""
+
+
 ToSlot = UseProgram | Forget | UseBlock | Run | Drop | Leave
-FromSlot = Done | Failure | Finished
+FromSlot = Done | Failure | Finished | Spent
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_slot = msgspec.msgpack.Decoder(ToSlot).decode

@@ -10,6 +10,7 @@ from typing import Any
 import cloudpickle
 
 from farm.engines.failure import CallError, describe
+from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure
 
 MAX_PART = 8 << 20
@@ -40,7 +41,7 @@ def dump_by_value(values: list[Any]) -> bytes:
 
 
 def pack(
-    values: list[Any], seconds: array[float], start: int, dump: Dump
+    values: list[Any], seconds: array[float], start: int, dump: Dump, limit: MemoryLimit
 ) -> Iterator[Done | Failure]:
     """The results of the tasks from ``start`` on, as parts and failures in order.
 
@@ -52,12 +53,16 @@ def pack(
         seconds: one per result.
         start: index of the first.
         dump: pickles a list.
+        limit: what the tasks may allocate.
     """
     payload = b""
     problem: CallError | None = None
     try:
-        payload = dump(values)
+        payload = dump(values) if len(values) > 1 else _dump_one(values, dump, limit)
     except Exception as error:
+        if len(values) == 1 and (failure := limit.describe_result(error, start, seconds[0])):
+            yield failure
+            return
         problem = _unpicklable(values[0], error)
     kind = "unpicklable" if problem else "error"
     if len(values) == 1 and len(payload) > MAX_RESULT:
@@ -67,10 +72,19 @@ def pack(
     elif problem or (len(values) > 1 and len(payload) > MAX_PART):
         del payload
         middle = len(values) // 2
-        yield from pack(values[:middle], seconds[:middle], start, dump)
-        yield from pack(values[middle:], seconds[middle:], start + middle, dump)
+        yield from pack(values[:middle], seconds[:middle], start, dump, limit)
+        yield from pack(values[middle:], seconds[middle:], start + middle, dump, limit)
     else:
         yield Done(start, start + len(values), payload, seconds.tobytes())
+
+
+def _dump_one(values: list[Any], dump: Dump, limit: MemoryLimit) -> bytes:
+    """A result is to blame only if it is large itself, not if another task left no room for it."""
+    try:
+        return dump(values)
+    except MemoryError:
+        with limit.reserve:
+            return dump(values)
 
 
 def _unpicklable(value: Any, error: Exception) -> CallError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import deque
+from multiprocessing.connection import Connection
 
 _LENGTH = struct.Struct("!I")
 _READ_SIZE = 1 << 20
@@ -28,11 +29,13 @@ class OwnerPipe:
 
     Args:
         link: a connected stream socket; it is set non-blocking.
+        held: the end of the slot's lifeline (`isolation.die_with_owner`) that the owner holds.
     """
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, held: Connection | None = None) -> None:
         link.setblocking(False)
         self._link = link
+        self._held = held
         self._incoming = bytearray()
         self._outgoing: deque[memoryview] = deque()
         self.closed = False
@@ -102,6 +105,8 @@ class OwnerPipe:
     def close(self) -> None:
         """Close the owner's end; the slot takes that for the owner's death."""
         self._link.close()
+        if self._held is not None:
+            self._held.close()
 
 
 def read_frame(link: socket.socket) -> bytes:

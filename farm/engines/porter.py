@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import selectors
@@ -11,8 +12,10 @@ import traceback
 from collections import deque
 from dataclasses import dataclass, field
 
+from farm.engines.exits import NO_MEMORY
 from farm.engines.invoke import Invocation, Items
 from farm.engines.isolation import kill_own_group
+from farm.engines.memory import MemoryLimit
 from farm.engines.messages import (
     Drop,
     Forget,
@@ -62,12 +65,14 @@ class Porter:
     Args:
         link: the slot's end.
         report: what it flushes.
+        limit: what tasks may allocate; what the owner sends is not theirs.
     """
 
-    def __init__(self, link: socket.socket, report: Report) -> None:
+    def __init__(self, link: socket.socket, report: Report, limit: MemoryLimit) -> None:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._link = link
         self._report = report
+        self._limit = limit
         self._runner = CoroutineRunner()
         self._programs: dict[int, Invocation] = {}
         self._items: Items | None = None
@@ -80,7 +85,10 @@ class Porter:
     def serve(self) -> None:
         """Never returns: the slot ends with its first thread, or here."""
         try:
+            self._limit.measure()
             self._serve()
+        except MemoryError:
+            os._exit(NO_MEMORY)
         except (OSError, EOFError):
             kill_own_group()
         except BaseException:
@@ -94,8 +102,9 @@ class Porter:
             while True:
                 busy = bool(self._open)
                 wait = max(0.0, due - time.monotonic()) if busy else None
-                if selector.select(wait):
-                    self._take(decode_to_slot(read_frame(self._link)))
+                if self._limit.insist(functools.partial(selector.select, wait)):
+                    with self._limit.eased:
+                        self._take(decode_to_slot(read_frame(self._link)))
                 now = time.monotonic()
                 if not busy or now >= due:
                     due = now + FLUSH_SECONDS

@@ -7,6 +7,9 @@ death is seen by the slot's sentinel and touches nothing else.
 from __future__ import annotations
 
 import atexit
+import functools
+import logging
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +26,12 @@ from farm.engines.base import Chunk, Ended, EngineError, Event, Program
 from farm.engines.child import BEGAN, INDEX, NUMBERS
 from farm.engines.groups import Leftovers, signal_group
 from farm.engines.launch import prepare_context, start_process
+from farm.engines.memory import SUPPORTED
 from farm.engines.respawn import Respawn
 from farm.engines.slot import Slot
 from farm.engines.watch import Watch, make_watch
+
+log = logging.getLogger("farm.engines")
 
 _LOOK_SECONDS = 0.005
 _KILLED_SECONDS = 5.0
@@ -134,6 +140,8 @@ class ProcessEngine:
                 spec = decode(program.spec)
             except msgspec.DecodeError as error:
                 raise ValueError(f"the program of batch {program.batch}: {error}") from error
+            if spec.options.memory is not None and not SUPPORTED:
+                _warn_of_memory()
             code = None if isinstance(spec.call, CommandCall) else program.code
             self._programs[program.batch] = program, spec.options.timeout, code
 
@@ -301,8 +309,8 @@ class ProcessEngine:
             raise EngineError("the engine has not been started")
         shown = self._shown[NUMBERS * number : NUMBERS * (number + 1)]
         shown[INDEX], shown[BEGAN] = -1, 0
-        process, link = start_process(self._context, number, self._progress)
-        slot = Slot(number, process, link, shown)
+        process, pipe = start_process(self._context, number, self._progress)
+        slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot
         self._start_at.pop(number, None)
         self._watch.add(slot.pipe, slot)
@@ -320,6 +328,16 @@ class ProcessEngine:
         self._start_at.clear()
         self._events.clear()
         self._watch.close()
+
+
+@functools.cache
+def _warn_of_memory() -> None:
+    """Once a process."""
+    log.warning(
+        "this platform (%s) cannot limit the memory of a process: batches with a memory limit "
+        "run without it here",
+        sys.platform,
+    )
 
 
 def _must_replace(has: str | None, wants: str | None) -> bool:

@@ -13,7 +13,8 @@ import threading
 from array import array
 from typing import Any
 
-from farm.engines.messages import Done, Failure, Finished, encode
+from farm.engines.memory import MemoryLimit
+from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
 from farm.engines.pipe import frame
 
@@ -33,13 +34,15 @@ class Report:
 
     Args:
         link: the slot's end of its pipe.
+        limit: what the tasks may allocate; a result whose pickle is beyond it is a failure.
     """
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, limit: MemoryLimit) -> None:
         self.results: list[Any] = []
         """Results of finished tasks; `seconds` is appended to after it."""
         self.seconds: list[float] = []
         self._link = link
+        self._limit = limit
         self._packing = threading.Lock()
         self._sending = threading.Lock()
         self._process = os.getpid()
@@ -48,7 +51,7 @@ class Report:
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
         self._batch = -1
-        self._group = 1
+        self._group = 0
         self._task_bytes = 0.0
 
     @property
@@ -62,7 +65,7 @@ class Report:
             self._next = start
             self._dump = dump
             if batch != self._batch:
-                self._batch, self._group = batch, 1
+                self._batch, self._group = batch, 0
 
     def group(self) -> int:
         """How many tasks to run before the next `pack`.
@@ -70,17 +73,15 @@ class Report:
         So many that about `FLUSH_BYTES` are pending then, judged by the results packed last: the
         size of each result is not looked at. A batch begins with one task, as nothing is known.
         """
-        size = self._group
         by_bytes = int(FLUSH_BYTES / max(self._task_bytes, 1.0))
-        self._group = max(1, min(by_bytes, size * _GROWTH, _MAX_GROUP))
-        return size
+        self._group = max(1, min(by_bytes, self._group * _GROWTH, _MAX_GROUP))
+        return self._group
 
     def fail(self, failure: Failure) -> None:
         """Add a failure behind the results of the tasks before it, and send if there is enough."""
         with self._packing:
             self._pack()
-            self._add(failure)
-            self._next = failure.stop
+            self._add([failure], failure.stop)
         self.send_enough()
 
     def pack(self) -> None:
@@ -109,12 +110,12 @@ class Report:
             finally:
                 self._sending.release()
 
-    def finish(self, chunk: int) -> None:
-        """Send everything and the end of the chunk."""
+    def finish(self, message: Finished | Spent) -> None:
+        """Send everything, and that this was the end of the chunk or of the slot."""
         with self._sending:
             with self._packing:
                 self._pack()
-                self._outbox.append(frame(encode(Finished(chunk))))
+                self._outbox.append(frame(encode(message)))
             self._send()
 
     def drop(self, chunk: int) -> None:
@@ -128,19 +129,36 @@ class Report:
         if not count:
             return
         self._leave_if_forked()
-        values, seconds = self.results[:count], array("f", self.seconds[:count])
-        start, self._next = self._next, self._next + count
-        del self.results[:count], self.seconds[:count]
-        size = 0
-        for message in pack(values, seconds, start, self._dump):
-            self._add(message)
-            size += len(message.payload) if isinstance(message, Done) else 0
+        messages = self._limit.insist(lambda: self._packed(count))
+        size = self._add(messages, self._next + count, count)
         self._task_bytes = size / count
 
-    def _add(self, message: Done | Failure) -> None:
-        data = frame(encode(message))
-        self._outbox.append(data)
-        self._outbox_bytes += len(data)
+    def _packed(self, count: int) -> list[Done | Failure]:
+        """The first results, pickled; it changes nothing, so that it can be repeated."""
+        values, seconds = self.results[:count], array("f", self.seconds[:count])
+        return list(pack(values, seconds, self._next, self._dump, self._limit))
+
+    def _add(self, messages: list[Done | Failure], position: int, count: int = 0) -> int:
+        """Put into the outbox what reports the tasks up to ``position``.
+
+        Args:
+            messages: what is sent.
+            position: one past the last task in them.
+            count: how many results they replace.
+
+        Returns:
+            Their size, bytes.
+        """
+        # An allocation that fails halfway would lose results or repeat them, and one that fails
+        # in msgspec's encoder ends the process (SIGSEGV, msgspec 0.22).
+        with self._limit.eased:
+            frames = [frame(encode(message)) for message in messages]
+            size = sum(map(len, frames))
+            self._outbox += frames
+            self._outbox_bytes += size
+            self._next = position
+            del self.results[:count], self.seconds[:count]
+        return size
 
     def _send(self) -> None:
         """Called with `_sending` held, which keeps the order of what was taken."""
@@ -148,7 +166,9 @@ class Report:
         with self._packing:
             messages, size = self._outbox, self._outbox_bytes
             self._outbox, self._outbox_bytes = [], 0
-        for data in messages if size > FLUSH_BYTES else [b"".join(messages)]:
+        if size <= FLUSH_BYTES:
+            messages = self._limit.insist(lambda: [b"".join(messages)])
+        for data in messages:
             self._link.sendall(data)
 
     def _leave_if_forked(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -22,6 +21,7 @@ from farm.engines.messages import (
     Forget,
     Leave,
     Run,
+    Spent,
     ToSlot,
     UseBlock,
     UseProgram,
@@ -41,7 +41,7 @@ class Doom:
     """Why a slot is to end, and by when.
 
     Args:
-        reason: ``timeout``, ``cancel``, ``leave`` or ``broken``.
+        reason: ``timeout``, ``cancel``, ``leave``, ``spent`` or ``broken``.
         kill_at: when it is killed if it has not ended (`time.monotonic`).
         index: the task that ran too long.
         limit: how long it was allowed to run, seconds.
@@ -59,16 +59,16 @@ class Slot:
     Args:
         number: which slot it is, from 0.
         process: started.
-        link: the owner's end of its pipe.
+        pipe: the owner's end of its pipe.
         shown: the two numbers it shows (see `farm.engines.child`).
     """
 
     def __init__(
-        self, number: int, process: BaseProcess, link: socket.socket, shown: memoryview
+        self, number: int, process: BaseProcess, pipe: OwnerPipe, shown: memoryview
     ) -> None:
         self.number = number
         self.process = process
-        self.pipe = OwnerPipe(link)
+        self.pipe = pipe
         if process.pid is None:  # as a group's number, 0 would be the owner's own
             raise ValueError("the process of a slot has not been started")
         self.pid: int = process.pid
@@ -118,9 +118,12 @@ class Slot:
         for data in self.pipe.receive():
             message = decode_from_slot(data)
             if isinstance(message, Finished):
-                events.append(self._over(message.chunk).end())
+                # What was dropped did not begin, and of any other chunk nothing is lost.
+                events.append(self._over(message.chunk).end(begun=False))
                 waits = self.hands and self.hands[0].cancelled
                 self._drop_by = now + _DROP_SECONDS if waits else None
+            elif isinstance(message, Spent):
+                events += self._spent(now)
             else:
                 events += self.hands[0].take(self._judged(message))
         if self.pipe.closed and self._broken_by is None:
@@ -132,6 +135,13 @@ class Slot:
         hand = next(hand for hand in self.hands if hand.chunk.id == chunk)
         self.hands.remove(hand)
         return hand
+
+    def _spent(self, now: float) -> list[Event]:
+        """It exits by itself, between two tasks: nobody is to blame, and nothing else begins."""
+        events: list[Event] = [hand.end(begun=False) for hand in self.hands]
+        self.hands.clear()
+        self.doom = self.doom or Doom("spent", now + _LEAVE_SECONDS)
+        return events
 
     def take_back(self) -> None:
         """Ask for the chunks that wait behind the one it runs."""
@@ -190,7 +200,7 @@ class Slot:
     @property
     def told_to_end(self) -> float | None:
         """When all it started is to be killed, if that was told to end already."""
-        told = self.doom is not None and self.doom.reason != "leave"
+        told = self.doom is not None and self.doom.reason not in ("leave", "spent")
         return self.doom.kill_at if self.doom and told else None
 
     def bury(self, now: float) -> tuple[list[Event], str | None]:
@@ -209,7 +219,7 @@ class Slot:
         blamed = bool(self.hands) and self.hands[0].owes(index) and self._guilty(index)
         if blamed:
             events += self.hands.popleft().blame(index, *self._verdict(code, now))
-        events += [hand.end() for hand in self.hands]
+        events += [hand.end(begun=True) for hand in self.hands]
         self.hands.clear()
         self.close()
         expected = self.doom is not None and self.doom.reason != "broken"

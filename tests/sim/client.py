@@ -43,6 +43,7 @@ class Client:
         self._session = f"{chance.getrandbits(64):x}"
         self._connections = 0
         self._asked: dict[int, tuple[Message, Callable[[Message], None]]] = {}
+        """What is unanswered."""
         self._number = 0
         self.pipe: Pipe | None = None
         self.process.call_soon(self._reach, 0)
@@ -78,17 +79,20 @@ class Client:
         self._asked[self._number] = (request, then)
         self._send(self._number, request)
 
+    @property
+    def unanswered(self) -> list[Message]:
+        """What was asked and has no answer."""
+        return [request for request, _ in self._asked.values()]
+
     def _receive(self, pipe: Pipe, frame: bytes) -> None:
         if pipe is not self.pipe:
             return
         number, body = codec.decode_reply(frame)
-        _, then = self._asked.pop(number, (None, None))
-        if then is None:
+        request, then = self._asked.pop(number, (None, None))
+        if request is None or then is None:
             return
         if isinstance(body, messages.Refused) and body.code == "journal":
             # Its disk is full: ask again in a while.
-            request = _
-            assert request is not None
             self.process.call_later(1.0, self.ask, request, then)
             return
         then(body)
@@ -114,6 +118,9 @@ class Watched:
         self.taken_back = False  # somebody had failed or cancelled tasks tried again
         self.cancelled = False
         self.forgotten = False
+        self.paused = False  # as the client was told, and has not changed since
+        self.sticks = False  # it was told of the end, and has not changed that since
+        self._reads = False
         self.seen: dict[int, str] = {}
         self.changed: list[str] = []
         self._cursor = 0
@@ -164,14 +171,22 @@ class Watched:
         """After its end something was changed: wait for the next one."""
         self.status = None
         self._wait()
-        self._read()
+        if not self._reads:
+            self._read()
+
+    def was_cancelled(self, answer: Message) -> None:
+        """The server has answered `Cancel`."""
+        asked = any(isinstance(request, controls.Retry) for request in self.client.unanswered)
+        self.sticks = isinstance(answer, messages.Status) and answer.over and not asked
 
     @property
     def over(self) -> bool:
         """Whether the client was told that it has ended."""
-        return self.forgotten or (self.status is not None and self.status.over)
+        told = self.status is not None and self.status.over
+        return self.forgotten or (told and not self._reads)
 
     def _read(self) -> None:
+        self._reads = True
         self.client.ask(messages.GetOutcomes(self.batch, self._cursor, WAIT), self._page)
 
     def _page(self, answer: Message) -> None:
@@ -183,7 +198,9 @@ class Watched:
         for outcome in answer.outcomes:
             self.take(outcome)
         self._cursor = answer.cursor
-        if not answer.ended:
+        if answer.ended:
+            self._reads = False
+        else:
             self._read()
 
     def take(self, outcome: messages.Outcome) -> None:

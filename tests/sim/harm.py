@@ -31,10 +31,10 @@ class Harm:
             self._kill_slot, self._kill_slot, self._kill_node, self._freeze_node, self._cut_node,
             self._cut_node, self._kill_server, self._crash_in_commit, self._freeze_server,
             self._fill_disk, self._cut_client, self._drain, self._pause, self._cancel, self._retry,
-            self._cut_everything,
+            self._cut_everything, self._crash_in_commit, self._retry,
         ]  # fmt: skip
         mild = world.chance.random() < 0.1
-        for _ in range(0 if mild else world.chance.randint(1, 14)):
+        for _ in range(0 if mild else world.chance.randint(1, 30)):
             kind = world.chance.choice(kinds)
             world.time.at(world.chance.uniform(0.0, until), lambda kind=kind: self._do(kind))
         world.time.at(until, self._end)
@@ -143,22 +143,29 @@ class Harm:
         self._world.trace(f"client: pauses batch {watched.batch}")
 
         def resume(_: messages.Message) -> None:
+            watched.paused = False
             self._world.trace(f"client: resumes batch {watched.batch}")
             watched.control(controls.Resume(str(watched.batch)), done)
 
         def done(_: messages.Message) -> None:
             self.pending -= 1
 
-        watched.control(
-            controls.Pause(str(watched.batch)),
-            lambda answer: self._after(10.0, lambda: resume(answer)),
-        )
+        def paused(answer: messages.Message) -> None:
+            assert isinstance(answer, messages.Status)
+            watched.paused = answer.paused and not self._resuming(watched)
+            self._after(10.0, lambda: resume(answer))
+
+        watched.control(controls.Pause(str(watched.batch)), paused)
+
+    def _resuming(self, watched: Watched) -> bool:
+        """Whether somebody else has begun to resume it meanwhile."""
+        return any(isinstance(r, controls.Resume) for r in watched.client.unanswered)
 
     def _cancel(self) -> None:
         watched = self._some_batch()
         if watched is not None:
             self._world.trace(f"client: cancels batch {watched.batch}")
-            watched.control(messages.Cancel(str(watched.batch)))
+            watched.control(messages.Cancel(str(watched.batch)), watched.was_cancelled)
 
     def _retry(self) -> None:
         watched = self._some_batch()
@@ -171,13 +178,14 @@ class Harm:
             self.pending -= 1
             watched.again()
 
+        watched.sticks = False
         failed = self._world.chance.random() < 0.5
         watched.control(controls.Retry(str(watched.batch), failed=failed), done)
 
     # -- the end ------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """All harm ends, and there is a node to do what is left."""
+        """All harm ends. Who is there has to do what is left; only where nobody is, one comes."""
         world = self._world
         world.trace("the harm ends")
         self.refusals = 0.0
@@ -187,4 +195,5 @@ class Harm:
             world.server.process.thaw()
         for machine in world.machines:
             machine.process.thaw()
-        world.start_machine("last")
+        if not any(m.process.alive and not m.node.draining for m in world.machines):
+            world.start_machine("last")

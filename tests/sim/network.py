@@ -106,7 +106,21 @@ class Pipe:
             while len(end.inbox) > arriving:
                 end.inbox.pop()
             soon = self._chance.random() < 0.7
-            self._notice(end, self._chance.uniform(0.0, 0.05 if soon else HALF_OPEN_SECONDS))
+            noticed = self._chance.uniform(0.0, 0.05 if soon else HALF_OPEN_SECONDS)
+            if not soon:
+                self._straggle(end, noticed)
+            self._notice(end, noticed)
+
+    def _straggle(self, end: End, noticed: float) -> None:
+        """What still arrives does so late: the peer may be on another connection by then."""
+        late, end.inbox = end.inbox, deque()
+        times = sorted(self._chance.uniform(0.0, noticed) for _ in late)
+        for when, frame in zip(times, late, strict=True):
+            end.process.call_later(when, self._deliver_late, end, frame)
+
+    def _deliver_late(self, end: End, frame: bytes) -> None:
+        if end.open:
+            end.receive(frame)
 
     def died(self, end: End) -> None:
         """The process of one end is gone: what it has sent may still arrive."""

@@ -46,7 +46,6 @@ class World:
         self.executing: dict[tuple[int, int], int] = {}
         self.counts: Counter[str] = Counter()
         self.plans: dict[str, Plan] = {}  # by the token of the submission
-        self._tokens: dict[int, str] = {}
         self.gave_up = False  # some node was given up while it may still have been running
         self.broken: Broken | None = None
         self._commits = 0
@@ -136,10 +135,10 @@ class World:
         return next(known for known in self.batches if known.token == self._token_of(batch))
 
     def _token_of(self, batch: int) -> str:
-        if batch not in self._tokens:
-            row = self.disk.db.execute("SELECT token FROM batches WHERE id = ?", (batch,))
-            self._tokens[batch] = row.fetchone()[0]
-        return self._tokens[batch]
+        if self.server is not None and batch in self.server.service.core.infos:
+            return self.server.service.core.infos[batch].token
+        row = self.disk.db.execute("SELECT token FROM batches WHERE id = ?", (batch,))
+        return str(row.fetchone()[0])
 
     # -- what is told of ----------------------------------------------------------------------
 

@@ -28,12 +28,13 @@ class Driver:
         self.ids = itertools.count(1)
         self.batches = itertools.count(1)
 
-    def program(self, call, points=None, *, timeout=None, code="a"):
+    def program(self, call, points=None, *, code="a", **options):
         """Make a batch known.
 
         Args:
             call: a `Call`, or a function's name in the shipped module of the tests.
             points: a space, how many points to count, or None for blocks.
+            options: of the batch.
         """
         batch = next(self.batches)
         if isinstance(call, str):
@@ -41,9 +42,7 @@ class Driver:
         if isinstance(points, int):
             points = space.counted(points)
         document = points.to_document() if points is not None else None
-        encoded = spec.encode(
-            spec.Spec("test", call, spec.Options(timeout=timeout), space=document)
-        )
+        encoded = spec.encode(spec.Spec("test", call, spec.Options(**options), space=document))
         code_dir = str(HERE / f"tasks_{code}") if code else None
         self.engine.add_program(Program(batch, encoded, code, code_dir))
         return batch
@@ -77,6 +76,11 @@ class Driver:
         self.until(lambda: not self.engine.running)
         events, self.events = self.events, []
         return events
+
+    def finish_now(self, batch):
+        """Cancel what runs of a batch; the events since the last time."""
+        self.engine.cancel(batch)
+        return self.finish()
 
     def run(self, batch, start, stop, items=None):
         """One chunk from submission to end."""

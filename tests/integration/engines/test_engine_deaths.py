@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from farm.engines import launch
 from farm.engines.base import EngineError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA as Linux has it")
 
 
 def waiting(tmp_path, count):
@@ -28,22 +31,33 @@ def waiting(tmp_path, count):
     )
 
 
-def test_one_task_that_kills_its_process_among_ten_thousand(make_driver, tmp_path):
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        ("kill", ["SIGKILL", "memory"]),
+        ("exit", ["exit code 1"]),
+        pytest.param("allocate", ["memory limit of 256 MiB"], marks=LINUX),
+    ],
+)
+def test_one_task_that_ends_its_process_among_ten_thousand(make_driver, way, says):
     driver = make_driver(2)
     points = space.matrix(
         {
             "index": space.Integers(0, 10_000, 1),
-            "directory": space.Literal([str(tmp_path)]),
             "victim": space.Literal([4321]),
+            "way": space.Literal([way]),
         }
     )
-    batch = driver.program("kill_once", points)
+    batch = driver.program("die_at", points, memory=256 << 20 if way == "allocate" else None)
     events = driver.run_all(batch, 10_000, 500)
-    assert len(results(events)) == 9_999
+    assert results(events) == {index: index for index in range(10_000) if index != 4321}
     (failure,) = failures(events).values()
     assert (failure.index, failure.kind) == (4321, "crash")
-    assert "SIGKILL" in failure.message
-    assert "memory" in failure.message
+    for attempt in range(2, 4):
+        (failure,) = failures(driver.run(batch, 4321, 4322)).values()
+        assert (failure.index, failure.kind) == (4321, "crash"), attempt
+    for text in says:
+        assert text in failure.message
 
 
 def test_exit_in_a_task_is_a_crash_and_names_the_code(driver):
@@ -210,6 +224,24 @@ def test_finished_tasks_arrive_while_a_long_one_runs(driver, tmp_path):
     events = driver.finish()
     assert sorted(results(events)) == [0, 1, 2, 3, 4]
     assert sum(part.stop == 5 for part in events if isinstance(part, Part)) == 1
+
+
+@pytest.mark.parametrize("call", ["wait_for", "quick_then_busy"])
+def test_a_slot_that_dies_in_a_long_task_takes_no_finished_result_along(driver, tmp_path, call):
+    """Whether the long task waits or computes in Python.
+
+    A task that holds the interpreter in one C call keeps back what ended less than 50 ms before
+    it began: no thread of the slot can send while it does.
+    """
+    driver.submit(driver.program(call, waiting(tmp_path, 8)), 0, 8)
+    wait_until(lambda: (tmp_path / "attempts").exists())
+    wait_until(lambda: (tmp_path / "attempts").read_text().endswith("7\n"))
+    time.sleep(0.2)
+    os.kill(driver.engine.pids[0], signal.SIGKILL)  # nobody has read from the slot until now
+    events = driver.finish()
+    assert results(events) == {index: index for index in range(7)}
+    assert [failure.kind for failure in failures(events).values()] == ["crash"]
+    assert lost(events) == []
 
 
 def test_stop_leaves_no_process_and_no_descriptor(make_driver):

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from engine_driver import HERE, alive, wait_until
+from engine_driver import HERE, alive, group_members, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -48,12 +49,15 @@ def owner(tmp_path, body, *, guard="if __name__ == '__main__': "):
     )
 
 
-@pytest.mark.parametrize("call", ["hang", "square"])
+@pytest.mark.parametrize(
+    "call",
+    ["square", "hang", "sleep_for_ever", "block_signals", "hold_interpreter", "close_lifeline"],
+)
 def test_kill_9_of_the_owner_leaves_no_slot(tmp_path, call):
     body = f"""
-    if {call!r} == "hang":
+    if {call!r} != "square":
         points = space.listed([{{"index": 1, "directory": {str(tmp_path)!r}}}] * 2)
-        batch = driver.program("hang", points)
+        batch = driver.program({call!r}, points)
         driver.submit(batch, 0, 1)
         driver.submit(batch, 1, 2)
     print(json.dumps(engine.pids), flush=True)
@@ -62,31 +66,43 @@ def test_kill_9_of_the_owner_leaves_no_slot(tmp_path, call):
     """
     process = owner(tmp_path, body)
     pids = json.loads(process.stdout.readline())
-    if call == "hang":
+    if call != "square":
         wait_until(lambda: (tmp_path / "attempts").exists())
         wait_until(lambda: (tmp_path / "attempts").read_text().count("\n") == 2)
+        time.sleep(0.1)  # into the call itself
     assert all(map(alive, pids))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_until(lambda: not any(map(alive, pids)), patience=5.0)
 
 
-def test_kill_9_of_the_owner_ends_commands_too(tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sleep 1000",
+        "sleep 1000 & sleep 1000",
+        "trap '' TERM; sh -c 'sleep 1000 & sleep 1000' & sleep 1000",
+    ],
+)
+def test_kill_9_of_the_owner_ends_commands_too(tmp_path, command):
     body = f"""
-    batch = driver.program(spec.CommandCall("echo $$ > {tmp_path}/pid; sleep 100"), 1, code="")
+    batch = driver.program(spec.CommandCall({command!r}), 1, code="")
     driver.submit(batch, 0, 1)
-    print("ready", flush=True)
+    print(json.dumps(engine.pids), flush=True)
     while True:
         driver.poll()
     """
     process = owner(tmp_path, body)
-    process.stdout.readline()
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-    command = int((tmp_path / "pid").read_text())
-    assert alive(command)
+    pids = json.loads(process.stdout.readline())
+
+    def members():
+        return [member for pid in pids for member in group_members(pid)]
+
+    wanted = len(pids) + 1 + command.count("sleep") - (command == "sleep 1000")
+    wait_until(lambda: len(members()) >= wanted)
     process.kill()
     process.communicate()
-    wait_until(lambda: not alive(command), patience=5.0)
+    wait_until(lambda: members() == [], patience=5.0)
 
 
 def test_an_owner_that_forgets_to_stop_ends_all_the_same(tmp_path):

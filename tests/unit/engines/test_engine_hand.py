@@ -25,7 +25,7 @@ def test_every_index_is_in_one_event(start, reports, data):
     if hand.owes(crash):
         events += hand.blame(crash, "crash", "why", 0.0)
     else:
-        events.append(hand.end())
+        events.append(hand.end(begun=False))
     seen = []
     for event in events:
         assert (event.chunk, event.batch) == (9, 2)

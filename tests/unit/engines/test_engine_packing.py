@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.engines import packing
+from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure
 from farm.engines.packing import dump_by_value, dump_plain, pack
 
@@ -34,7 +35,7 @@ def unpack(messages, start):
 def test_each_bad_result_fails_alone(bad, start):
     results = [threading.Lock() if wrong else at for at, wrong in enumerate(bad)]
     seconds = array("f", range(len(bad)))
-    values, failures, stop = unpack(pack(results, seconds, start, dump_plain), start)
+    values, failures, stop = unpack(pack(results, seconds, start, dump_plain, MemoryLimit()), start)
     assert stop == start + len(bad)
     assert values == {start + at: at for at, wrong in enumerate(bad) if not wrong}
     assert {at: failure.seconds for at, failure in failures.items()} == {
@@ -49,7 +50,9 @@ def test_large_parts_are_split_and_too_large_results_fail(sizes):
         patch.setattr(packing, "MAX_PART", 1000)
         patch.setattr(packing, "MAX_RESULT", 2000)
         results = [bytes(size) for size in sizes]
-        messages = list(pack(results, array("f", bytes(4 * len(sizes))), 0, dump_plain))
+        messages = list(
+            pack(results, array("f", bytes(4 * len(sizes))), 0, dump_plain, MemoryLimit())
+        )
     values, failures, stop = unpack(messages, 0)
     assert stop == len(sizes)
     for message in messages:

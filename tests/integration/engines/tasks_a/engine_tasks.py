@@ -1,8 +1,11 @@
 """What the slots run in the engine's tests."""
 
 import asyncio
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -114,9 +117,14 @@ def mark(directory, index):
         file.write(f"{index}\n")
 
 
-def kill_once(index, directory, victim):
-    if index == victim:
+def die_at(index, victim, way):
+    """One of many ends its process."""
+    if index == victim and way == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif index == victim and way == "exit":
+        os._exit(1)
+    elif index == victim:
+        return len(bytearray(1 << 40))
     return index
 
 
@@ -137,6 +145,53 @@ def hang(index, directory):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
             pass
+    return index
+
+
+def begin(directory, index):
+    """Leave the time at which this attempt began."""
+    mark(directory, index)
+    Path(directory, f"began-{index}").write_text(str(time.monotonic()))
+
+
+def sleep_for_ever(index, directory):
+    begin(directory, index)
+    time.sleep(1000)
+
+
+def ignore_sigterm(index, directory):
+    begin(directory, index)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+
+
+def block_signals(index, directory):
+    begin(directory, index)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    while True:
+        time.sleep(1000)
+
+
+def hold_interpreter(index, directory):
+    """One C call that keeps all other threads out."""
+    begin(directory, index)
+    ctypes.PyDLL(None).sleep(1000)
+
+
+def close_lifeline(index, directory):
+    """The pipe by which the kernel sees the owner's end, the only one that high."""
+    pipes = [number for number in range(200, 300) if Path(f"/proc/self/fd/{number}").is_fifo()]
+    (found,) = pipes
+    os.close(found)
+    begin(directory, index)
+    time.sleep(1000)
+
+
+def quick_then_busy(index, directory, last):
+    """The last of these computes for ever, in Python."""
+    mark(directory, index)
+    while index == last:
+        sum(range(1000))
     return index
 
 
@@ -212,3 +267,72 @@ async def leave_behind(index):
     running = len(asyncio.all_tasks())
     asyncio.get_running_loop().create_task(asyncio.sleep(100))
     return running
+
+
+class NoRoom(MemoryError):
+    """As numpy has one."""
+
+
+kept = []
+
+
+def soft_limit(index):
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+def allocate(index, sizes):
+    """Allocate, and let go at once."""
+    return len(bytearray(sizes[index] << 20))
+
+
+def keep(index, sizes):
+    """Allocate, and keep it in a global."""
+    kept.append(bytearray(sizes[index] << 20))
+    return os.getpid()
+
+
+async def allocate_in_group(index):
+    async def one():
+        return bytearray(1 << 40)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one())
+
+
+def own_kind(index):
+    raise NoRoom("unable to allocate an array")
+
+
+def fill(index, depth=900):
+    """Take memory down to the last byte, and keep it; a traceback of this takes some."""
+    if depth:
+        fill(index, depth - 1)
+    size = 1 << 24
+    while size:
+        try:
+            kept.append(bytearray(size))
+        except MemoryError:
+            size >>= 1
+    while True:
+        kept.append([None, index])
+
+
+def fill_quietly(index, full):
+    """One of many takes memory down to the last byte, and says nothing."""
+    if index == full:
+        with contextlib.suppress(MemoryError):
+            fill(index)
+    return str(index) * 1000
+
+
+def full_result(index, sizes):
+    """A result that fits the limit once, and not twice."""
+    return b"x" * (sizes[index] << 20)
+
+
+def abort_without_memory(index):
+    """As a C library may that got no memory."""
+    try:
+        bytearray(1 << 40)
+    except MemoryError:
+        os.abort()
