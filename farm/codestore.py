@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from farm.batch.shipped import digest as digest_of
+from farm.batch.shipped import path_of
 from farm.errors import ProtocolError
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -70,7 +71,7 @@ class CodeStore:
 
 
 def _checked(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise ProtocolError(f"a file that is shipped cannot be called {name!r}")
-    return path
+    try:
+        return path_of(name)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from error

@@ -13,10 +13,12 @@ from typing import Any, Generic, TypeVar
 
 import platformdirs
 
+from farm.batch import quantities
 from farm.errors import ConfigError
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7077
+DURABILITIES = ("process", "disk")
 
 T = TypeVar("T")
 
@@ -82,6 +84,19 @@ def _path(value: Any) -> Path:
     return Path(_text(str(value))).expanduser()
 
 
+def _duration(value: Any) -> float:
+    try:
+        return _seconds(quantities.seconds(value))
+    except ValueError as error:
+        raise ValueError("it is a duration above 0, such as 12h or 30d") from error
+
+
+def _durability(value: Any) -> str:
+    if value not in DURABILITIES:
+        raise ValueError(f"it is one of {', '.join(DURABILITIES)}")
+    return str(value)
+
+
 def default_data() -> Path:
     """Where the server keeps its journal unless told otherwise."""
     return platformdirs.user_state_path("farm")
@@ -93,6 +108,21 @@ SERVE_PORT = Setting(
 )
 DATA = Setting[Path | None](
     "data", _path, None, "The directory of the journal; made if missing.", "FARM_DATA"
+)
+DURABILITY = Setting(
+    "durability",
+    _durability,
+    "process",
+    "What an acknowledgement survives: process (kill -9 of the server) or disk (power loss, too; "
+    "each one waits for the disk).",
+    "FARM_DURABILITY",
+)
+KEEP = Setting[float | None](
+    "keep",
+    _duration,
+    None,
+    "Forget batches so long after their end, e.g. 30d; without it they stay until `farm forget`.",
+    "FARM_KEEP",
 )
 AUTHKEY_FILE = Setting[Path | None](
     "authkey_file", _path, None, "The file that holds the key.", "FARM_AUTHKEY_FILE"
@@ -120,7 +150,7 @@ GRACE = Setting(
     "FARM_GRACE",
 )
 
-SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA)
+SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA, DURABILITY, KEEP)
 WORKER = (HOST, PROCESSES, NAME, AUTHKEY_FILE, GRACE)
 
 

@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -38,6 +39,18 @@ def digest(files: Mapping[str, bytes]) -> str:
         for part in (name.encode(), content):
             hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.hexdigest()
+
+
+def path_of(name: str) -> PurePosixPath:
+    """Where a file that is shipped lies, below the directory that takes them.
+
+    Raises:
+        ValueError: it would lie elsewhere.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise ValueError(f"a file that is shipped cannot be called {name!r}")
+    return path
 
 
 class Definitions:

@@ -9,8 +9,8 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, BatchRef, Host
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import document_of
-from farm.cli.text import count, plain
+from farm.cli.statuses import standing
+from farm.client.status import document_of
 
 
 def command(
@@ -20,8 +20,4 @@ def command(
     logs.set_up(0)
     with open_session(host, authkey_file) as session:
         status = session.batch(batch).cancel()
-    text = (
-        f"Batch {status.batch} ({plain(status.name)}) is {status.state}: {status.done:,} of "
-        f"{count(status.total, 'task')} done."
-    )
-    output_of(ctx).result(Result(document_of(status), lambda: text))
+    output_of(ctx).result(Result(document_of(status), lambda: standing(status)))

@@ -1,79 +1,55 @@
-"""The results of a batch as text: line by line for a pipe, or as a file."""
+"""``farm export``: a batch and its outcomes as plain files."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
-from farm.cli.rows import Row, loads, params_of, rows
-from farm.cli.writing import csv_lines, json_lines, written
-from farm.client.batch import Batch
-from farm.errors import UsageError
+import typer
 
-HEAD_TASKS = 100_000
-"""Tasks that are looked through for names of parameters, to make a CSV file's header."""
+from farm.cli import logs
+from farm.cli.command import output_of
+from farm.cli.options import AuthkeyFile, BatchRef, Host
+from farm.cli.output import Result
+from farm.cli.settings import open_session
+from farm.cli.text import count, plain
+from farm.client.transfer import Exported
 
-
-class Format(enum.StrEnum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSONL = "jsonl"
-    CSV = "csv"
-
-
-_ENDINGS = {
-    ".csv": Format.CSV,
-    **dict.fromkeys((".jsonl", ".ndjson", ".json", ""), Format.JSONL),
-}
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="A new directory, or an empty one.", show_default=False),
+]
 
 
-def format_of(path: Path) -> Format:
-    """What a file's name says that it holds.
+def command(
+    ctx: typer.Context,
+    batch: BatchRef,
+    directory: Target,
+    host: Host = None,
+    authkey_file: AuthkeyFile = None,
+) -> None:
+    """Write a batch and what came of it to a directory.
 
-    Raises:
-        UsageError: it says something that farm does not write.
+    The directory has all that another server needs to show the results and to run what is
+    missing: `farm import DIR`. Of a batch that is still running it has what is there by now.
     """
-    ending = path.suffix.lower()
-    if ending not in _ENDINGS:
-        raise UsageError(f"cannot write {path}: farm writes .jsonl and .csv, not {ending}")
-    return _ENDINGS[ending]
+    logs.set_up(0)
+    with open_session(host, authkey_file) as session:
+        exported = session.batch(batch).export(directory)
+    status = exported.status
+    document = {
+        "batch": status.batch,
+        "name": status.name,
+        "directory": str(directory),
+        "total": status.total,
+        "outcomes": exported.tasks,
+    }
+    output_of(ctx).result(Result(document, lambda: _said(exported), str(directory)))
 
 
-def recorded_rows(batch: Batch, *, failed: bool = False) -> Iterator[Row]:
-    """A row for each task that has an outcome by now, in index order."""
-    return rows(batch.recorded(failed=failed, loads=loads), params_of(batch))
-
-
-def lines_of(
-    batch: Batch, kind: Format, *, failed: bool = False, encoding: str = "utf-8"
-) -> Iterator[str]:
-    """The same as lines of CSV or of JSON."""
-    some = recorded_rows(batch, failed=failed)
-    if kind is Format.CSV:
-        return csv_lines(some, param_names(batch))
-    return json_lines(some, encoding)
-
-
-def write_file(path: Path, batch: Batch, kind: Format, *, failed: bool = False) -> None:
-    """Write them to a file that is there whole or not at all.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
-    with written(path) as file:
-        file.writelines(lines_of(batch, kind, failed=failed))
-
-
-def param_names(batch: Batch) -> list[str]:
-    """The names of a batch's parameters, in the order in which they first come."""
-    space = batch.space()
-    if space is not None:
-        some = space.points(0, min(len(space), HEAD_TASKS))
-        return list(dict.fromkeys([*space.names, *(name for point in some for name in point)]))
-    find = params_of(batch)
-    points = (find(outcome.index) for outcome in islice(batch.recorded(loads=loads), HEAD_TASKS))
-    known = (point if isinstance(point, dict) else {"params": None} for point in points)
-    return list(dict.fromkeys(str(name) for point in known for name in point))
+def _said(exported: Exported) -> str:
+    status = exported.status
+    return (
+        f"Batch {status.batch} ({plain(status.name)}) is in {plain(str(exported.directory))}, "
+        f"with the outcomes of {exported.tasks:,} of {count(status.total, 'task')}."
+    )

@@ -7,6 +7,7 @@ line that the help shows of it stands here.
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Callable
@@ -28,11 +29,18 @@ COMMANDS = {
     "status": "Show how batches stand, or one of them.",
     "results": "Print what came of a batch's tasks.",
     "cancel": "Give up what is not done of a batch.",
+    "pause": "Begin no further task of a batch.",
+    "resume": "Go on with a batch that is paused.",
+    "retry": "Try tasks of a batch again.",
+    "forget": "Remove batches that have ended, with their results.",
+    "export": "Write a batch and what came of it to a directory.",
+    "import": "Make a batch of a directory that `farm export` has written.",
     "nodes": "Show the nodes of a server.",
+    "drain": "Let a node finish what it runs and leave.",
     "validate": "Check a batch file and show what would run.",
     "schema": "Print the JSON schema of batch files, for editors.",
 }
-"""Each command and the first line of its help; its module has the same name."""
+"""Each command and the first line of its help; its module has the same name (see `load`)."""
 
 HELP = "Run batches of tasks on the processes of one machine or many."
 EPILOG = (
@@ -64,7 +72,9 @@ class FarmGroup(PlainHelp, TyperGroup):
 
 def load(name: str) -> Any:
     """The command of a name, imported."""
-    function: Callable[..., None] = importlib.import_module(f"farm.cli.{name}").command
+    # No module can be called `import` where others are to import it.
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    function: Callable[..., None] = importlib.import_module(f"farm.cli.{module}").command
     app = typer.Typer(add_completion=False)
     app.command(name, cls=FarmCommand, context_settings=_CONTEXT)(function)
     return typer.main.get_command(app)

@@ -50,6 +50,7 @@ BatchRef = Annotated[
         metavar="BATCH", help="A batch: its id, its name (the latest), or last.", show_default=False
     ),
 ]
+Wait = Annotated[bool, switch("--wait", "-w", help="Show progress, and wait for the end.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

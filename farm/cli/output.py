@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from rich.console import Console, RenderableType
 
-from farm.cli.text import plain, to_json
+from farm.cli.text import plain
+from farm.client.jsontext import to_json
 from farm.errors import BatchFileError, FarmError, UsageError
 
 PIPE_WIDTH = 1000

@@ -47,7 +47,10 @@ def words(status: Status) -> str:
     parts = [f"{status.done + status.failed:,}/{status.total:,}"]
     if status.failed:
         parts.append(f"{status.failed:,} failed")
-    if status.state == "waiting":
+    if status.state == "paused":
+        still = f", {status.running:,} still running" if status.running else ""
+        parts.append(f"paused{still} (`farm resume {status.batch}` goes on)")
+    elif status.state == "waiting":
         parts.append("waiting for nodes")
     elif status.done or status.failed:
         parts.append(rate_of(status))

@@ -11,7 +11,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.export import Format, format_of, lines_of, recorded_rows, write_file
+from farm.cli.listing import Format, format_of, lines_of, recorded_rows, write_file
 from farm.cli.options import AuthkeyFile, BatchRef, Host, OutputFile, switch
 from farm.cli.output import Json, Output, Result
 from farm.cli.settings import open_session

@@ -13,16 +13,17 @@ from farm import config
 from farm.batch.suggest import clipped
 from farm.cli import logs, progress
 from farm.cli.command import output_of
-from farm.cli.export import format_of, recorded_rows, write_file
+from farm.cli.listing import format_of, recorded_rows, write_file
 from farm.cli.options import BatchFile, BatchName, OutputFile, Overrides, Processes
 from farm.cli.output import Output, Result
-from farm.cli.rows import Row
 from farm.cli.settings import CommandSettings
-from farm.cli.statuses import SOME_FAILED, document_of, elapsed, rate_of
+from farm.cli.statuses import SOME_FAILED, elapsed, rate_of
 from farm.cli.tables import MAX_CELL, result_text, results_table
 from farm.cli.text import count, duration, one_line, plain
 from farm.cli.writing import check_target
 from farm.client.batch import Batch
+from farm.client.rows import Row
+from farm.client.status import document_of
 from farm.client.submission import load_file
 from farm.errors import FarmError
 from farm.local import local
@@ -134,7 +135,8 @@ class _Summary:
             words.append(f"{status.failed:,} failed")
         if status.retried:
             words.append(f"{status.retried:,} tried again")
-        return ", ".join(words) + f", in {duration(elapsed(status))} ({rate_of(status)})"
+        why = f"; {status.state}: {plain(status.reason)}" if status.reason else ""
+        return ", ".join(words) + f", in {duration(elapsed(status))} ({rate_of(status)}){why}"
 
 
 def _failure(row: Row) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from farm.batch import model
 from farm.cli.command import output_of
-from farm.cli.text import to_json
+from farm.client.jsontext import to_json
 
 
 def command(ctx: typer.Context) -> None:

@@ -30,6 +30,8 @@ def command(
     port: Annotated[str | None, flag(config.SERVE_PORT, "PORT")] = None,
     authkey_file: AuthkeyFile = None,
     data: Annotated[str | None, flag(config.DATA, "DIR")] = None,
+    durability: Annotated[str | None, flag(config.DURABILITY, "process|disk")] = None,
+    keep: Annotated[str | None, flag(config.KEEP, "DURATION")] = None,
     config_file: ConfigFile = None,
     verbose: Verbose = 0,
 ) -> None:
@@ -39,12 +41,25 @@ def command(
     on when it is started again.
     """
     logs.set_up(verbose)
-    flags = {"host": host, "port": port, "authkey_file": authkey_file, "data": data}
+    flags = {
+        "host": host,
+        "port": port,
+        "authkey_file": authkey_file,
+        "data": data,
+        "durability": durability,
+        "keep": keep,
+    }
     settings = CommandSettings(config.SERVE, flags, config_file)
     values = settings.values
     key, source = settings.find_or_make_key()
     directory = values[config.DATA] or config.default_data()
-    manager = FarmManager((values[config.SERVE_HOST], values[config.SERVE_PORT]), key, directory)
+    manager = FarmManager(
+        (values[config.SERVE_HOST], values[config.SERVE_PORT]),
+        key,
+        directory,
+        durability=values[config.DURABILITY],
+        keep=values[config.KEEP],
+    )
     server = manager.get_server()
     output = output_of(ctx)
     server.serve_forever(lambda: _tell(output, server, source, directory))

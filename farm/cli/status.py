@@ -13,9 +13,10 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import document_of, elapsed, left, rate_of
+from farm.cli.statuses import elapsed, left, rate_of
 from farm.cli.tables import table
 from farm.cli.text import count, duration, plain, rate
+from farm.client.status import document_of
 from farm.wire.messages import NodeInfo, Status
 
 BatchArgument = Annotated[
@@ -85,6 +86,7 @@ def _line(status: Status) -> tuple[object, ...]:
 def _details(status: Status) -> RenderableType:
     lines = [
         f"Batch {status.batch} ({plain(status.name)}): {status.state}",
+        *([f"  reason     {plain(status.reason)}"] if status.reason else []),
         f"  tasks      {_tasks(status)}",
         f"  submitted  {_clock(status.submitted)}",
     ]
@@ -96,6 +98,11 @@ def _details(status: Status) -> RenderableType:
         rest = left(status)
         eta = f", about {duration(rest)} left" if rest is not None else ""
         lines.append(f"  took       {duration(elapsed(status))}, {rate_of(status)}{eta}")
+    if status.repeated:
+        were = "was" if status.repeated == 1 else "were"
+        lines.append(
+            f"  repeated   {count(status.repeated, 'result')} came twice and {were} dropped"
+        )
     lines.append(f"  priority   {status.priority}")
     if not status.nodes:
         return "\n".join(lines)

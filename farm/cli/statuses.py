@@ -1,22 +1,12 @@
-"""What a batch's status is in JSON and in words, for the commands that tell of one."""
+"""What a batch's status is in words, for the commands that tell of one."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from farm.cli.text import count, duration, rate
+from farm.cli.text import count, duration, plain, rate
 from farm.wire.messages import Status
 
 SOME_FAILED = 1
 """The exit code where the command itself worked, but tasks failed or were cancelled."""
-
-
-def document_of(status: Status) -> dict[str, Any]:
-    """The fields of `Status`; ``nodes`` is a list of ``{node, done, seconds}``."""
-    fields = {name: getattr(status, name) for name in status.__struct_fields__}
-    return {**fields, "nodes": [msgspec.structs.asdict(share) for share in status.nodes]}
 
 
 def elapsed(status: Status) -> float:
@@ -34,23 +24,39 @@ def rate_of(status: Status) -> str:
 def left(status: Status) -> float | None:
     """Seconds until the end if it goes on like this; None if nothing tells."""
     ended, taken = status.done + status.failed, elapsed(status)
-    if status.over or not ended or not taken:
+    if status.over or status.state == "paused" or not ended or not taken:
         return None
     return (status.total - ended) * taken / ended
 
 
+def standing(status: Status) -> str:
+    """How a batch stands, in a sentence."""
+    text = (
+        f"Batch {status.batch} ({plain(status.name)}) is {status.state}: {status.done:,} of "
+        f"{count(status.total, 'task')} done"
+    )
+    if status.failed:
+        text += f", {status.failed:,} failed"
+    if status.state == "paused" and status.running:
+        text += f"; {status.running:,} still running"
+    return text + "."
+
+
 def closing(status: Status) -> str:
-    """How a batch ended, and which command shows more."""
+    """How a batch ended, why, and which commands show more or go on."""
+    name = f"Batch {status.batch} ({status.name})"
     taken = f"{count(status.total, 'task')} in {duration(elapsed(status))} ({rate_of(status)})"
     match status.state:
         case "done":
-            return f"Batch {status.batch} ({status.name}) is done: {taken}."
+            return f"{name} is done: {taken}."
         case "failed":
             return (
-                f"Batch {status.batch} ({status.name}) has ended: {status.failed:,} of {taken} "
-                f"failed. See them with `farm results {status.batch} --failed`."
+                f"{name} has ended: {status.failed:,} of {taken} failed. See them with "
+                f"`farm results {status.batch} --failed`; `farm retry {status.batch}` tries them "
+                "again."
             )
+    why = f" ({status.reason})" if status.reason else ""
     return (
-        f"Batch {status.batch} ({status.name}) was {status.state}: {status.done:,} of "
-        f"{count(status.total, 'task')} were done."
+        f"{name} was {status.state}{why}: {status.done:,} of {count(status.total, 'task')} were "
+        f"done. `farm retry {status.batch}` tries the rest again."
     )

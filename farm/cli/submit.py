@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from farm.cli import logs, progress
+from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, BatchFile, BatchName, Host, Overrides, switch
-from farm.cli.output import Output, Result
+from farm.cli.options import AuthkeyFile, BatchFile, BatchName, Host, Overrides, Wait
+from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import SOME_FAILED, closing, document_of
 from farm.cli.text import count
-from farm.client.batch import Batch
+from farm.cli.waiting import wait_for
 from farm.client.submission import load_file
-
-Wait = Annotated[bool, switch("--wait", "-w", help="Show progress, and wait for the end.")]
 
 
 def command(
@@ -39,20 +34,8 @@ def command(
     with open_session(host, authkey_file) as session:
         batch = session.submit(loaded)
         if wait:
-            _wait(output, batch)
+            wait_for(output, batch)
             return
     document = {"batch": batch.id, "name": loaded.name, "total": loaded.total}
     output.result(Result(document, lambda: str(batch.id), str(batch.id)))
     output.note(f"Batch {batch.id} ({loaded.name}): {count(loaded.total, 'task')}.")
-
-
-def _wait(output: Output, batch: Batch) -> None:
-    try:
-        status = progress.follow(batch, output)
-    except KeyboardInterrupt:
-        output.warn(f"batch {batch.id} goes on; `farm cancel {batch.id}` stops it")
-        raise
-    output.result(Result(document_of(status), lambda: str(batch.id), str(batch.id)))
-    output.note(closing(status))
-    if status.state != "done":
-        raise typer.Exit(SOME_FAILED)

@@ -12,8 +12,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.rows import Row
-from farm.cli.text import duration, one_line, to_json
+from farm.cli.text import duration, one_line
+from farm.client.jsontext import to_json
+from farm.client.rows import Row
 
 MAX_CELL = 200
 """Characters of a cell, however wide the terminal is."""

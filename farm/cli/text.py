@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
 from itertools import pairwise
-from typing import Any
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
@@ -77,28 +74,3 @@ def one_line(text: str) -> str:
     """The first line, with a mark where there are more."""
     first, *more = plain(text).strip().split("\n", 1)
     return f"{first} ..." if more else first
-
-
-def holds(value: Any) -> bool:
-    """Whether JSON can hold a value: without loss, apart from tuples, which become arrays."""
-    match value:
-        case None | bool() | str() | int():
-            return type(value) in (type(None), bool, str, int)
-        case float():
-            return type(value) is float and math.isfinite(value)
-        case list() | tuple() if type(value) in (list, tuple):
-            return all(map(holds, value))
-        case dict() if type(value) is dict:
-            return all(type(key) is str for key in value) and all(map(holds, value.values()))
-    return False
-
-
-def to_json(value: Any, *, encoding: str = "utf-8", indent: int | None = None) -> str:
-    """JSON text that can be written in ``encoding``: as it reads where it can, else escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        # Half a surrogate pair, or a terminal that has no such letters.
-        return json.dumps(value, allow_nan=False, indent=indent)
-    return text

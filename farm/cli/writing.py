@@ -1,4 +1,4 @@
-"""Rows as text, JSON lines or CSV, one at a time; and a file that is there whole or not at all."""
+"""Rows as lines of CSV, one at a time; and a file that is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,25 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from farm.cli.rows import Row
-from farm.cli.text import to_json
+from farm.client.jsontext import to_json
+from farm.client.rows import Row
 from farm.errors import UsageError
 
 FIXED = ("index", "status", "seconds", "node", "attempts")
 _TAKEN = frozenset({*FIXED, "result", "error"})
 
 
-def json_lines(rows: Iterable[Row], encoding: str = "utf-8") -> Iterator[str]:
-    """An object a line."""
-    for row in rows:
-        yield to_json(row, encoding=encoding) + "\n"
-
-
 def csv_lines(rows: Iterable[Row], names: Sequence[str]) -> Iterator[str]:
     """A header, then a line a row; ``result`` is JSON text, ``error`` a type and a message.
 
     Args:
-        rows: as `farm.cli.rows.row` makes them.
+        rows: as `farm.client.rows.row` makes them.
         names: of the parameters; each is a column (``params.index`` where a column is called so).
 
     Raises:

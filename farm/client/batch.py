@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from farm.batch import spec as specs
 from farm.batch.space import Space, from_document
+from farm.client import transfer
+from farm.client.asking import ask
+from farm.client.indices import merged
 from farm.client.outcome import Outcome, expand, values_of
-from farm.errors import (
-    BatchCancelledError,
-    ProtocolError,
-    RequestError,
-    UnknownBatchError,
-    WaitTimeoutError,
-)
-from farm.wire import messages
+from farm.errors import BatchCancelledError, UsageError, WaitTimeoutError
+from farm.wire import controls, messages
 
 if TYPE_CHECKING:
     from farm.client.link import Link
@@ -25,8 +24,10 @@ if TYPE_CHECKING:
 POLL_SECONDS = 30.0
 """Seconds a request is held back by the server; then it is asked again."""
 
+RETRY_RANGES = 100_000
+"""Ranges of tasks to try again that are sent in one message."""
+
 Loads = Callable[[bytes], Any]
-M = TypeVar("M", bound=messages.Message)
 
 
 class Batch:
@@ -87,6 +88,69 @@ class Batch:
     def cancel(self) -> messages.Status:
         """Give up what is not done: running tasks are killed, nothing further is run."""
         return ask(self._link, messages.Cancel(str(self.id)), messages.Status)
+
+    # -- control ------------------------------------------------------------------------------
+    # Everything is asked by the id: a request that is sent again after a lost connection means
+    # the same batch, whatever is the last one of that name by then.
+
+    def pause(self) -> messages.Status:
+        """Begin no further task; what runs goes on."""
+        return ask(self._link, controls.Pause(str(self.id)), messages.Status)
+
+    def resume(self) -> messages.Status:
+        """Go on after `pause`."""
+        return ask(self._link, controls.Resume(str(self.id)), messages.Status)
+
+    def retry(self, indices: Iterable[int | range] | None = None, *, failed: bool = False) -> int:
+        """Try tasks again that failed or were cancelled; how many.
+
+        Args:
+            indices: which; those of them that are done, or not over, stay as they are. All that
+                failed or were cancelled if not given.
+            failed: only those that failed.
+
+        Raises:
+            UsageError: both are given, or something is no index.
+
+        Example:
+            >>> batch.retry([3, range(7, 10)])                  # doctest: +SKIP
+            4
+        """
+        if indices is None:
+            return self._retry([], failed=failed)
+        if failed:
+            raise UsageError("retry takes indices, or failed=True for all that failed; not both")
+        ranges = merged(indices)
+        # No ranges would mean all of them; very many are sent in several messages.
+        return sum(
+            self._retry(ranges[at : at + RETRY_RANGES], failed=False)
+            for at in range(0, len(ranges), RETRY_RANGES)
+        )
+
+    def _retry(self, ranges: list[messages.Range], *, failed: bool) -> int:
+        request = controls.Retry(str(self.id), ranges, failed)
+        return ask(self._link, request, controls.Retried).tasks
+
+    def forget(self) -> None:
+        """Remove the batch and its outcomes from the server.
+
+        Raises:
+            RequestError: it has not ended.
+        """
+        ask(self._link, controls.Forget(self.id), messages.Done)
+
+    def export(self, directory: str | os.PathLike[str]) -> transfer.Exported:
+        """Write the batch and what came of it by now to a directory, as plain files.
+
+        `Session.import_` reads them on another server.
+
+        Args:
+            directory: must not exist, or be empty.
+
+        Raises:
+            UsageError: it cannot be written, or the batch is still being submitted.
+        """
+        return transfer.export(self._link, self, Path(directory))
 
     # -- what came of it ----------------------------------------------------------------------
 
@@ -272,21 +336,3 @@ def _left(deadline: float | None) -> float:
     """For how long to let the server hold a request back."""
     left = POLL_SECONDS if deadline is None else deadline - time.monotonic()
     return min(POLL_SECONDS, max(0.0, left))
-
-
-def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
-    """Ask, and check what kind of answer comes.
-
-    Raises:
-        UnknownBatchError: there is no such batch.
-        RequestError: the server refuses for another reason.
-    """
-    try:
-        answer = link.call(request)
-    except RequestError as error:
-        if error.code == "unknown-batch":
-            raise UnknownBatchError(f"{error} (see `farm status`)") from error
-        raise
-    if not isinstance(answer, expected):
-        raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
-    return answer

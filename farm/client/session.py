@@ -13,15 +13,14 @@ from farm import config
 from farm.batch import loader
 from farm.batch import spec as specs
 from farm.batch.suggest import clipped
-from farm.client import submission
-from farm.client.batch import Batch, ask
+from farm.client import submission, transfer
+from farm.client.asking import ask
+from farm.client.batch import Batch
 from farm.client.link import Link
+from farm.client.submission import APPEND_BYTES
 from farm.errors import FarmError, UsageError
-from farm.wire import access, messages
+from farm.wire import access, controls, messages
 from farm.wire.address import parse
-
-APPEND_BYTES = 8 * 1024 * 1024
-"""Payload bytes of blocks that are sent in one message."""
 
 
 class Session:
@@ -42,6 +41,11 @@ class Session:
     def address(self) -> str:
         """Where the server listens."""
         return str(self._link.address)
+
+    @property
+    def link(self) -> Link:
+        """The connection, for farm's own commands."""
+        return self._link
 
     def submit(
         self,
@@ -157,6 +161,29 @@ class Session:
     def nodes(self) -> list[messages.NodeInfo]:
         """The nodes that are connected, and those lately gone."""
         return ask(self._link, messages.GetNodes(), messages.Nodes).nodes
+
+    def drain(self, node: int | str) -> controls.Draining:
+        """Let a node finish what it runs, take nothing new, and leave.
+
+        Args:
+            node: its id or its name.
+
+        Raises:
+            UsageError: there is no such node.
+        """
+        return ask(self._link, controls.DrainNode(str(node)), controls.Draining)
+
+    def import_(self, directory: str | os.PathLike[str]) -> Batch:
+        """A batch that `Batch.export` wrote, with its outcomes, as a batch of this server.
+
+        What had not ended is paused: `Batch.resume` runs the rest. A directory that was imported
+        already gives the batch that it became.
+
+        Raises:
+            UsageError: the directory is not an exported batch, or not as it was exported.
+        """
+        imported = transfer.import_(self._link, Path(directory))
+        return Batch(self._link, imported.status.batch)
 
     def close(self) -> None:
         """Close the connection; batches go on. A local farm is stopped."""

@@ -23,6 +23,9 @@ BLOCK_ITEMS = 1000
 BLOCK_BYTES = 1024 * 1024
 """At which a block of arguments is full."""
 
+APPEND_BYTES = 8 * 1024 * 1024
+"""Payload bytes of blocks, or of outcomes, that are sent in one message."""
+
 SPARE_BYTES = 64 * 1024
 """What a frame needs beside the largest thing in it."""
 

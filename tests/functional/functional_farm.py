@@ -152,6 +152,13 @@ class FarmCli:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def python(self, script: Path) -> None:
+        """Run a Python script that uses the server that commands find."""
+        environment = self.environment()
+        subprocess.run(
+            [sys.executable, script], env=environment, cwd=self.home, timeout=SECONDS, check=True
+        )
+
     def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Started:
         """Start a command in a process group of its own."""
         errors = self.home / f"stderr-{len(self._started)}"

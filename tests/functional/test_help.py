@@ -45,6 +45,10 @@ def test_help_names_every_command_and_the_exit_codes(farm_cli: FarmCli) -> None:
     ("name", "words"),
     [
         ("serve", ("--host", "--port", "--authkey-file", "--data", "--config", "FARM_SERVE_PORT")),
+        ("serve", ("--durability", "process|disk", "FARM_DURABILITY", "--keep", "FARM_KEEP")),
+        ("retry", ("--failed", "--index", "3,7-9", "--wait")),
+        ("forget", ("BATCH...",)),
+        ("import", ("DIR", "--host")),
         ("worker", ("--processes", "--name", "--grace", "FARM_HOST", "127.0.0.1:7077")),
         ("submit", ("--wait", "--name", "--set")),
         ("run", ("--processes", "--output")),

@@ -17,7 +17,7 @@ BELOW = {"errors", "version"}
 ALLOWED = {
     "errors": set(),
     "version": set(),
-    "config": BELOW,
+    "config": {"batch", *BELOW},
     "cpus": BELOW,
     "scratch": BELOW,
     "batch": {"batch", *BELOW},

@@ -29,6 +29,13 @@ def test_words() -> None:
     assert words(status(done=0)) == "0/100"
 
 
+def test_words_of_a_paused_batch() -> None:
+    paused = status(batch=3, state="paused", paused=True)
+    assert words(paused) == "50/100, paused (`farm resume 3` goes on)"
+    paused.running = 2
+    assert words(paused) == "50/100, paused, 2 still running (`farm resume 3` goes on)"
+
+
 def test_lines_come_first_last_and_now_and_then() -> None:
     now, said = [100.0], list[str]()
     lines = _Lines(said.append, lambda: now[0])

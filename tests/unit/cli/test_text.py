@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.cli.text import count, duration, holds, one_line, plain, rate, to_json
+from farm.cli.text import count, duration, one_line, plain, rate
+from farm.client.jsontext import holds, to_json
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from farm.cli.writing import check_target, csv_lines, json_lines, written
+from farm.cli.writing import check_target, csv_lines, written
+from farm.client.jsontext import json_lines
 from farm.errors import UsageError
 
 
 def row(index: int, params: dict[str, Any], result: Any = None, **more: Any) -> dict[str, Any]:
-    """A row as `farm.cli.rows` makes them."""
+    """A row as `farm.client.rows` makes them."""
     return {
         "index": index, "params": params, "status": "done", "result": result, "seconds": 0.5,
         "node": "n", "attempts": 1, **more,

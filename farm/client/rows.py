@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from farm.cli.text import holds
-from farm.client.batch import Batch
+from farm.client.jsontext import holds
 from farm.client.outcome import Outcome
 from farm.errors import ProtocolError
 from farm.wire import builtins, standins
+
+if TYPE_CHECKING:
+    from farm.client.batch import Batch
 
 Row = dict[str, Any]
 Params = Callable[[int], Any]

@@ -1,0 +1,26 @@
+"""``farm pause``: begin no further task of a batch."""
+
+from __future__ import annotations
+
+import typer
+
+from farm.cli import logs
+from farm.cli.command import output_of
+from farm.cli.options import AuthkeyFile, BatchRef, Host
+from farm.cli.output import Result
+from farm.cli.settings import open_session
+from farm.cli.statuses import standing
+from farm.client.status import document_of
+
+
+def command(
+    ctx: typer.Context, batch: BatchRef, host: Host = None, authkey_file: AuthkeyFile = None
+) -> None:
+    """Begin no further task of a batch: what runs goes on, `farm resume` begins the rest."""
+    logs.set_up(0)
+    output = output_of(ctx)
+    with open_session(host, authkey_file) as session:
+        status = session.batch(batch).pause()
+    output.result(Result(document_of(status), lambda: standing(status)))
+    if not status.over:
+        output.note(f"`farm resume {status.batch}` goes on with it.")

@@ -1,0 +1,34 @@
+"""One question to the server, with the kind of answer that must come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from farm.errors import ProtocolError, RequestError, UnknownBatchError, UsageError
+from farm.wire import messages
+
+if TYPE_CHECKING:
+    from farm.client.link import Link
+
+M = TypeVar("M", bound=messages.Message)
+
+
+def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
+    """Ask, and check what kind of answer comes.
+
+    Raises:
+        UnknownBatchError: there is no such batch.
+        UsageError: there is no such node.
+        RequestError: the server refuses for another reason.
+    """
+    try:
+        answer = link.call(request)
+    except RequestError as error:
+        if error.code == "unknown-batch":
+            raise UnknownBatchError(f"{error} (see `farm status`)") from error
+        if error.code == "unknown-node":
+            raise UsageError(f"{error} (see `farm nodes`)") from error
+        raise
+    if not isinstance(answer, expected):
+        raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
+    return answer

@@ -1,0 +1,42 @@
+"""JSON text of what tasks take and return: what it can hold, and how it is written.
+
+Apart from the commands because an exported batch holds the same lines as `farm results` prints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def holds(value: Any) -> bool:
+    """Whether JSON can hold a value: without loss, apart from tuples, which become arrays."""
+    match value:
+        case None | bool() | str() | int():
+            return type(value) in (type(None), bool, str, int)
+        case float():
+            return type(value) is float and math.isfinite(value)
+        case list() | tuple() if type(value) in (list, tuple):
+            return all(map(holds, value))
+        case dict() if type(value) is dict:
+            return all(type(key) is str for key in value) and all(map(holds, value.values()))
+    return False
+
+
+def to_json(value: Any, *, encoding: str = "utf-8", indent: int | None = None) -> str:
+    """JSON text that can be written in ``encoding``: as it reads where it can, else escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, or a terminal that has no such letters.
+        return json.dumps(value, allow_nan=False, indent=indent)
+    return text
+
+
+def json_lines(rows: Iterable[dict[str, Any]], encoding: str = "utf-8") -> Iterator[str]:
+    """An object a line."""
+    for row in rows:
+        yield to_json(row, encoding=encoding) + "\n"

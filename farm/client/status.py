@@ -1,0 +1,15 @@
+"""How a batch stands, as plain data: for JSON, and for the file of an exported batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from farm.wire.messages import Status
+
+
+def document_of(status: Status) -> dict[str, Any]:
+    """The fields of `Status`; ``nodes`` is a list of ``{node, done, seconds}``."""
+    fields = {name: getattr(status, name) for name in status.__struct_fields__}
+    return {**fields, "nodes": [msgspec.structs.asdict(share) for share in status.nodes]}
