@@ -45,7 +45,10 @@ class RangeSet:
 
     @property
     def count(self) -> int:
-        """How many indices there are; O(1)."""
+        """How many indices there are; O(1).
+
+        There is no ``len``: `list` would make room for so many before it asks for the ranges.
+        """
         return self._count
 
     @property
@@ -164,9 +167,6 @@ class RangeSet:
         if self._head > _COMPACT_AT and self._head * 2 > len(self._starts):
             del self._starts[: self._head], self._stops[: self._head]
             self._head = 0
-
-    def __len__(self) -> int:
-        return self._count
 
     def __bool__(self) -> bool:
         return self._count > 0

@@ -36,7 +36,9 @@ class Again:
         # (when, index, node to avoid); entries that no longer hold are dropped when they are met.
         self._times: list[tuple[float, int, str]] = []
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many tasks there are."""
         return len(self._later) + sum(due.count for due in self._due.values())
 
     def __contains__(self, index: int) -> bool:

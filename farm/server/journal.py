@@ -237,8 +237,8 @@ class Journal(Reader):
         Raises:
             sqlite3.Error: it could not be done.
         """
-        # Each row of the pragma is a page; a cursor that is not read frees none.
-        self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        # `execute` would take one step of it, and each step frees one page.
+        self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
         free = self._one("PRAGMA freelist_count") or 0
         if not free or self._one("PRAGMA auto_vacuum") != 2:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

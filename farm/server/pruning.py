@@ -20,7 +20,7 @@ AGAIN_SECONDS = 5.0
 """Until the next attempt, where the journal cannot be written."""
 
 MOST_ROWS = 10_000
-PAGES = 1_000
+PAGES = 200
 """Given back to the disk in one step."""
 
 

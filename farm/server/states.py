@@ -59,7 +59,7 @@ class Batch:
     @property
     def waiting(self) -> int:
         """Tasks that nobody has."""
-        return self.pending.count + len(self.again)
+        return self.pending.count + self.again.count
 
     @property
     def strict(self) -> bool:
