@@ -30,19 +30,19 @@ class Waiters:
     ) -> None:
         self._loop = loop
         self._late = late
-        self._by_batch: dict[int, set[Waiter]] = {}
+        self._by_batch: dict[int, dict[Waiter, None]] = {}  # longest waiting first
 
     def add(self, waiter: Waiter, seconds: float) -> None:
         """Wait for at most ``seconds``."""
         waiter.timer = self._loop.call_later(seconds, self._give_up, waiter)
-        self._by_batch.setdefault(waiter.batch, set()).add(waiter)
+        self._by_batch.setdefault(waiter.batch, {})[waiter] = None
 
     def forget(self, waiter: Waiter) -> None:
         """Nobody waits there any more."""
         if waiter.timer is not None:
             waiter.timer.cancel()
-        waiting = self._by_batch.get(waiter.batch, set())
-        waiting.discard(waiter)
+        waiting = self._by_batch.get(waiter.batch, {})
+        waiting.pop(waiter, None)
         if not waiting:
             self._by_batch.pop(waiter.batch, None)
 

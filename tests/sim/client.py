@@ -231,4 +231,3 @@ class Watched:
         if isinstance(request, messages.Cancel):
             self.cancelled = True
         self.client.ask(request, then)
-

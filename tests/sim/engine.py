@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-
 from sim.clock import Process
 from sim.tasks import Plan
 
@@ -218,5 +217,3 @@ class SimulatedEngine:
             slot.life += 1
             if slot.busy:
                 self._ends(slot.chunks[0].batch, slot.position)
-
-

@@ -121,7 +121,7 @@ class Harm:
     def _cut_everything(self) -> None:
         if self._world.server is not None:
             self._world.trace("every connection is cut")
-            for pipe in sorted(self._world.server.pipes, key=lambda pipe: pipe.near.process.name):
+            for pipe in list(self._world.server.pipes):
                 pipe.cut()
 
     # -- people -------------------------------------------------------------------------------

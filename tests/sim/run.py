@@ -1,4 +1,4 @@
-"""Run many simulated worlds: ``python -m sim.run --seeds 2000``; a failing seed prints its trace."""
+"""Run many simulated worlds: ``python -m sim.run --seeds 2000``; a failing one prints its trace."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from sim.client import Broken
 from sim.world import World
@@ -52,12 +53,12 @@ def run_some(seeds: range) -> tuple[list[str], Counter[str]]:
 
 def run_all(first: int, count: int, processes: int) -> tuple[list[str], Counter[str]]:
     """Worlds ``first`` to ``first + count - 1``, on several processes."""
-    step = max(1, min(100, count // processes))
+    step = max(1, min(100, -(-count // processes)))
     parts = [range(at, min(at + step, first + count)) for at in range(first, first + count, step)]
     if processes == 1 or len(parts) == 1:
         results = map(run_some, parts)
         return _together(results)
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         return _together(pool.map(run_some, parts))
 
 
@@ -82,7 +83,8 @@ def main() -> int:
     for reason in broken[:3]:
         print(reason, end="\n\n")
     took = time.monotonic() - began
-    print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))
+    shown = [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(counts.items())]
+    print(", ".join(shown))
     last = options.seed + options.seeds - 1
     print(f"seeds {options.seed} to {last} in {took:.1f} s: {len(broken)} broke a promise")
     return 1 if broken else 0

@@ -43,7 +43,7 @@ class SimulatedJournal(Journal):
         self._disk = disk
         if disk.db.in_transaction:
             disk.db.execute("ROLLBACK")
-        super().__init__(Path("."))
+        super().__init__(Path())
 
     def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
         del directory, durability
@@ -99,7 +99,7 @@ class Server:
         committed: Callable[[], None],
     ) -> None:
         self.process = Process(time, "server", chance, gone)
-        self.pipes: set[Pipe] = set()
+        self.pipes: dict[Pipe, None] = {}  # in the order of their coming
         self.reason: Exception | None = None
         loop: Any = self.process  # of a loop, only what a process has too is used
         self.service = Service(
@@ -132,7 +132,7 @@ class Server:
         service, wire = self.service, Wire(pipe)
         connection: Any = wire
         peer = Peer(connection, service.handlers, service.desk.lost, service.core.waiters.forget)
-        self.pipes.add(pipe)
+        self.pipes[pipe] = None
 
         def receive(frame: bytes) -> None:
             try:
@@ -142,7 +142,7 @@ class Server:
                 lost()
 
         def lost() -> None:
-            self.pipes.discard(pipe)
+            self.pipes.pop(pipe, None)
             peer.lost()
 
         pipe.far.receive, pipe.far.lost = receive, lost

@@ -78,9 +78,7 @@ class World:
 
     def start_server(self) -> None:
         """A server on what the last one has left."""
-        self.server = Server(
-            self.time, self.disk, self.chance, self._server_died, self._committed
-        )
+        self.server = Server(self.time, self.disk, self.chance, self._server_died, self._committed)
         self.trace("server: starts")
         check_places(self)
 
