@@ -36,7 +36,7 @@ class Scale:
         short: short tasks of the second act.
         long: its tasks of 0.1 to 1 s.
         plan: its harm.
-        opening: what of that comes first; the rest is shuffled.
+        openings: one of these comes first, beside the plan.
         patience: seconds without any progress after which it is taken that there will be none.
     """
 
@@ -46,7 +46,7 @@ class Scale:
     short: int
     long: int
     plan: Plan
-    opening: Sequence[str] = ()
+    openings: Sequence[str] = ()
     patience: float = 45.0
 
 
@@ -120,9 +120,8 @@ class Stage:
         lasts = {"shortest": 0.1, "longest": 1.0}
         self.often.append(self._submit("long", "sleep", self.scale.long, lasts))
         faults = Faults(self.farm, self.chance, self.often, self.counts)
-        left = Counter(self.scale.plan)
-        left.subtract(self.scale.opening)
-        self._harm(faults, [*self.scale.opening, *self._shuffled(left)], self.often)
+        first = [self.chance.choice(self.scale.openings)] if self.scale.openings else []
+        self._harm(faults, [*first, *self._shuffled(self.scale.plan)], self.often)
         self._finish(faults, self.often)
 
     def _shuffled(self, *plans: Plan) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ from farm.errors import FarmError
 
 SWITCH_SECONDS = 0.0002
 """Between threads: harm that waits for a message must not wait for a thread that counts."""
+
+FREEZING = ("node frozen", "node and slots frozen")
 
 FULL = Scale(
     first=16_000,
@@ -53,8 +56,8 @@ SHORT = Scale(
     first_plan={"server killed as it answers": 3, "node cut off": 3},
     short=9_000,
     long=36,
-    plan=dict.fromkeys(FULL.plan, 1),
-    opening=("node frozen",),
+    plan={kind: 1 for kind in FULL.plan if kind not in FREEZING},
+    openings=FREEZING,  # it takes as long as all the others
     patience=20.0,
 )
 
@@ -145,6 +148,7 @@ def main() -> int:
         "--simulate", type=int, metavar="N", help="simulate instead, with N seeds from --seed on"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the processes it has started
     if given.simulate is not None:
         line = [sys.executable, "-m", "sim.run", "--seeds", str(given.simulate)]
         os.execv(line[0], line if given.seed is None else [*line, "--seed", str(given.seed)])
