@@ -35,8 +35,7 @@ class Scale:
         first_plan: the other harm of the first act.
         short: short tasks of the second act.
         long: its tasks of 0.1 to 1 s.
-        plan: its harm.
-        openings: one of these comes first, beside the plan.
+        plans: its harm, one plan after the other, each in random order.
         patience: seconds without any progress after which it is taken that there will be none.
     """
 
@@ -45,8 +44,7 @@ class Scale:
     first_plan: Plan
     short: int
     long: int
-    plan: Plan
-    openings: Sequence[str] = ()
+    plans: Sequence[Plan]
     patience: float = 45.0
 
 
@@ -120,8 +118,8 @@ class Stage:
         lasts = {"shortest": 0.1, "longest": 1.0}
         self.often.append(self._submit("long", "sleep", self.scale.long, lasts))
         faults = Faults(self.farm, self.chance, self.often, self.counts)
-        first = [self.chance.choice(self.scale.openings)] if self.scale.openings else []
-        self._harm(faults, [*first, *self._shuffled(self.scale.plan)], self.often)
+        plan = [kind for plan in self.scale.plans for kind in self._shuffled(plan)]
+        self._harm(faults, plan, self.often)
         self._finish(faults, self.often)
 
     def _shuffled(self, *plans: Plan) -> list[str]:

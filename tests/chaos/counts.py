@@ -103,18 +103,21 @@ def in_journal(data: Path, counted: Counted) -> Iterator[str]:
 
 
 def of_ranges(name: str, ranges: Sequence[tuple[int, int]], total: int) -> Iterator[str]:
-    """That ranges, in order, meet end to end from 0 to ``total``."""
+    """That half-open ranges, in order, meet end to end from 0 to ``total``."""
     at = 0
-    for start, stop in ranges:
+    lacking, twice = [], []
+    for start, stop in [*ranges, (total, total)]:
         if start > at:
-            yield f"{name}: the journal lacks [{at}, {start})"
+            lacking.append((at, start))
         if start < at:
-            yield f"{name}: the journal has [{start}, {min(at, stop)}) more than once"
+            twice.append((start, min(at, stop) if stop > start else at))
         at = max(at, stop)
-    if at != total:
-        yield f"{name}: the journal ends at {at}, not at {total}"
+    if lacking:
+        yield f"{name}: the journal lacks {_some(lacking)}"
+    if twice:
+        yield f"{name}: the journal has more than once {_some(twice)}"
 
 
-def _some(indices: Sequence[int]) -> str:
-    shown = ", ".join(map(str, indices[:5]))
-    return f"{shown}, …" if len(indices) > 5 else shown
+def _some(things: Sequence[object]) -> str:
+    shown = ", ".join(map(str, things[:5]))
+    return f"{shown}, … ({len(things)})" if len(things) > 5 else shown
