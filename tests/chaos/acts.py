@@ -156,14 +156,18 @@ class Stage:
         self.farm.desk.set(trap)
         name = f"small{len(self.once)}"
         given = {"seconds": NAP_SECONDS}
-        with ThreadPoolExecutor(1) as pool:
-            submitting = pool.submit(
-                Counted, self._desk, self.farm.directory, name, "nap", SMALL_TOTAL, given
-            )
-            trap.sprung.wait(ANSWER_SECONDS)
-            self.farm.desk.disarm()
-            self.farm.serve_again()
+        pool = ThreadPoolExecutor(1)
+        submitting = pool.submit(
+            Counted, self._desk, self.farm.directory, name, "nap", SMALL_TOTAL, given
+        )
+        pool.shutdown(wait=False)  # the thread ends with its session at the latest
+        trap.sprung.wait(ANSWER_SECONDS)
+        self.farm.desk.disarm()
+        self.farm.serve_again()
+        try:
             small = submitting.result(ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise BrokenError(f"{name} was not acknowledged in {ANSWER_SECONDS:g} s") from error
         try:
             found = self._watcher.batch(small.id)
             if found.name != name:
@@ -179,9 +183,6 @@ class Stage:
 
     def _finish(self, faults: Faults, batches: Sequence[Counted]) -> None:
         self._until(faults, lambda: all(batch.over for batch in batches) and faults.heal())
-        for batch in batches:
-            if batch.trouble is not None:
-                raise BrokenError(f"{batch.name}: the client was told: {batch.trouble}")
 
     def _until(self, faults: Faults, happened: Callable[[], bool]) -> None:
         """Wait for something while batches go on."""
@@ -189,6 +190,9 @@ class Stage:
         while not happened():
             faults.heal()
             self.farm.check()
+            for batch in self.batches:
+                if batch.trouble is not None:
+                    raise BrokenError(f"{batch.name}: the client was told: {batch.trouble}")
             now = time.monotonic()
             if (count := sum(len(batch.seen) for batch in self.batches)) != seen:
                 seen, since = count, now

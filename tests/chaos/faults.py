@@ -16,7 +16,7 @@ from chaos.proxy import Proxy, Trap, Way
 DEADLINE = 10.0
 """Seconds of silence after which a server gives up a node (README)."""
 
-FREEZE_SECONDS = (11.0, 13.0)
+FREEZE_SECONDS = (DEADLINE + 1.0, DEADLINE + 3.0)
 STALL_SECONDS = (1.0, 3.0)
 TRAP_SECONDS = 5.0
 """After that time harm is done without the message that was waited for."""
@@ -52,15 +52,16 @@ class Faults:
 
     def do(self, kind: str) -> bool:
         """Do harm of a kind, see `KINDS`; False if its object is not there at the moment."""
-        done = KINDS[kind](self)
-        self.counts[kind] += done
-        return done
+        if not KINDS[kind](self):
+            return False
+        self.counts[kind] += 1
+        return True
 
-    def heal(self, *, all_of_it: bool = False) -> bool:
+    def heal(self) -> bool:
         """End the harm that has lasted long enough; whether there is none left."""
         now = time.monotonic()
         for one in list(self._healing):
-            if all_of_it or one.due <= now:
+            if one.due <= now:
                 self._healing.remove(one)
                 one.heal()
         return not self._healing
@@ -123,10 +124,11 @@ class Faults:
         return self._freeze(lambda pid: [pid, *below(pid)])
 
     def _freeze(self, chosen: Callable[[int], list[int]]) -> bool:
-        frozen = any(one.due for one in self._healing)
-        node = None if frozen else self._node()
-        if node is None:
+        if any(one.node for one in self._healing):
             return False  # one node at least goes on
+        node = self._node()
+        if node is None:
+            return False
         pids = chosen(self.farm.nodes[node].pid)
         for pid in pids:
             signal_to(pid, signal.SIGSTOP)

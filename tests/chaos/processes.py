@@ -141,10 +141,18 @@ class Farm:
             command.check()
 
     def stop(self) -> None:
-        """Tell nodes and server to stop, as a person would."""
-        for node in self.nodes.values():
-            node.end(signal.SIGTERM)
-        self.server.end(signal.SIGTERM)
+        """Tell nodes and server to stop, as a person would.
+
+        Raises:
+            BrokenError: one does not.
+        """
+        for pid in self.marked():
+            signal_to(pid, signal.SIGCONT)
+        for command in (*self.nodes.values(), self.server):
+            try:
+                command.end(signal.SIGTERM)
+            except subprocess.TimeoutExpired as error:
+                raise BrokenError(f"{command.name} does not stop") from error
 
     def marked(self) -> set[int]:
         """What runs of all that was started."""

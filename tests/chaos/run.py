@@ -81,6 +81,10 @@ def short(seed: int) -> Scale:
     )
 
 
+COUNT_SECONDS = 120.0
+"""What stopping and counting may take, beyond the bound for all else."""
+
+
 @dataclass
 class Report:
     """What was done, and what came of it.
@@ -143,9 +147,17 @@ def _play(
         report.problems.append(str(error))
     finally:
         stage.close()
-    farm.stop()
+    try:
+        farm.stop()
+    except BrokenError as error:
+        report.problems.append(str(error))
     if left := farm.left():
         report.problems.append(f"{len(left)} processes are left: {sorted(left)}")
+    _count(farm, stage, report)
+
+
+def _count(farm: Farm, stage: Stage, report: Report) -> None:
+    """Count what the journal and the tasks themselves have written."""
     for batch in stage.batches:
         report.problems += counts.in_journal(farm.data, batch)
         times = counts.executions(batch)
@@ -155,6 +167,10 @@ def _play(
             f"{batch.name}: {batch.total:,} tasks, {len(batch.seen):,} seen by the client, "
             f"{again:,} executions more than one a task"
         )
+
+
+def _too_late(*_: object) -> None:
+    raise BrokenError("something waits for ever")
 
 
 def main() -> int:
@@ -168,6 +184,8 @@ def main() -> int:
     )
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the processes it has started
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, given.seconds + COUNT_SECONDS)
     if given.simulate is not None:
         line = [sys.executable, "-m", "sim.run", "--seeds", str(given.simulate)]
         os.execv(line[0], line if given.seed is None else [*line, "--seed", str(given.seed)])
