@@ -18,6 +18,7 @@ from farm.client.session import Session
 NODES = ("a", "b")
 SLOTS = 2
 LEAVE_SECONDS = 10.0
+UNREACHABLE = 3
 MARK = "FARM_CHAOS_MARK"
 
 
@@ -55,10 +56,16 @@ class Command:
             raise BrokenError(f"{self.name} did not start")
         return int(json.loads(line)["port"])
 
-    def check(self) -> None:
-        """That it has not ended by itself."""
-        if self.process.poll() is not None:
-            raise BrokenError(f"{self.name} has ended by itself with {self.process.returncode}")
+    @property
+    def ended(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self.process.poll()
+
+    @property
+    def came_too_early(self) -> bool:
+        """Whether it has ended because there was no server when it came (README, exit codes)."""
+        assert self.process.stdout is not None
+        return self.ended == UNREACHABLE and not self.process.stdout.readline()
 
     def send(self, number: int) -> None:
         """Send a signal; from any thread, as it is waited for in `end` alone."""
@@ -136,9 +143,20 @@ class Farm:
         return farm.connect(f"{HOST}:{port}", self.key.encode())
 
     def check(self) -> None:
-        """That no process has ended by itself."""
+        """That no process has ended by itself.
+
+        A node that came while the server was away is started again, as whoever looks after it
+        would do; one that had joined must outlive the server.
+
+        Raises:
+            BrokenError: one has.
+        """
+        for name, node in list(self.nodes.items()):
+            if node.came_too_early:
+                self.start_node(name)
         for command in (self.server, *self.nodes.values()):
-            command.check()
+            if command.ended is not None:
+                raise BrokenError(f"{command.name} has ended by itself with {command.ended}")
 
     def stop(self) -> None:
         """Tell nodes and server to stop, as a person would.

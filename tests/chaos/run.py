@@ -60,13 +60,13 @@ def short(seed: int) -> Scale:
     hide that they are not given back. The rest happens while the frozen node is given up.
     """
     return Scale(
-        first=2_500,
+        first=1_500,
         submissions=2,
-        first_plan={"server killed as it answers": 3, "node cut off": 3},
-        short=9_000,
-        long=36,
+        first_plan={"server killed as it answers": 2, "node cut off": 2},
+        short=5_000,
+        long=24,
         plans=(
-            {"server killed": 1, "server killed as it answers": 1},
+            {"server killed": 1},
             {("node frozen", "node and slots frozen")[seed % 2]: 1},
             {"node killed": 1},
             {
