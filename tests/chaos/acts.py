@@ -30,7 +30,8 @@ class Scale:
     """How much.
 
     Args:
-        first: short tasks of the first act.
+        first: tasks of the first act.
+        nap: seconds that each of them takes.
         submissions: how often in the first act the server dies as it takes a batch.
         first_plan: the other harm of the first act.
         short: short tasks of the second act.
@@ -40,6 +41,7 @@ class Scale:
     """
 
     first: int
+    nap: float
     submissions: int
     first_plan: Plan
     short: int
@@ -102,7 +104,7 @@ class Stage:
         """
         self.say("one node; the server and connections are harmed: no task may run twice")
         self.farm.start_node("a")
-        main = self._submit("once", "nap", self.scale.first, {"seconds": 2 * NAP_SECONDS})
+        main = self._submit("once", "nap", self.scale.first, {"seconds": self.scale.nap})
         self.once.append(main)
         faults = Faults(self.farm, self.chance, [main], self.counts)
         plan = self._shuffled(self.scale.first_plan, {"": self.scale.submissions})

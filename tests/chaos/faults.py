@@ -16,7 +16,7 @@ from chaos.proxy import Proxy, Trap, Way
 DEADLINE = 10.0
 """Seconds of silence after which a server gives up a node (README)."""
 
-FREEZE_SECONDS = (DEADLINE + 1.0, DEADLINE + 3.0)
+FREEZE_SECONDS = (DEADLINE + 1.0, DEADLINE + 2.0)
 STALL_SECONDS = (1.0, 3.0)
 TRAP_SECONDS = 5.0
 """After that time harm is done without the message that was waited for."""

@@ -26,6 +26,7 @@ SWITCH_SECONDS = 0.0002
 
 FULL = Scale(
     first=16_000,
+    nap=0.002,
     submissions=6,
     first_plan={
         "server killed as it answers": 6,
@@ -60,11 +61,12 @@ def short(seed: int) -> Scale:
     hide that they are not given back. The rest happens while the frozen node is given up.
     """
     return Scale(
-        first=1_500,
-        submissions=2,
+        first=1_800,
+        nap=0.005,
+        submissions=1,
         first_plan={"server killed as it answers": 2, "node cut off": 2},
-        short=5_000,
-        long=24,
+        short=8_000,
+        long=30,
         plans=(
             {"server killed": 1},
             {("node frozen", "node and slots frozen")[seed % 2]: 1},
