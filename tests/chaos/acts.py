@@ -20,6 +20,9 @@ ANSWER_SECONDS = 10.0
 JITTER_SECONDS = 0.3
 NAP_SECONDS = 0.001
 SMALL_TOTAL = 20
+BALLAST = 4_000_000
+"""Bytes of a batch that is acknowledged under fire: writing them takes so long that an answer
+which does not wait for it is caught."""
 
 Plan = Mapping[str, int]
 """How often each kind of harm is done."""
@@ -160,7 +163,7 @@ class Stage:
         given = {"seconds": NAP_SECONDS}
         pool = ThreadPoolExecutor(1)
         submitting = pool.submit(
-            Counted, self._desk, self.farm.directory, name, "nap", SMALL_TOTAL, given
+            Counted, self._desk, self.farm.directory, name, "nap", SMALL_TOTAL, given, BALLAST
         )
         pool.shutdown(wait=False)  # the thread ends with its session at the latest
         trap.sprung.wait(ANSWER_SECONDS)
