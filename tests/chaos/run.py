@@ -160,14 +160,18 @@ def _play(
 
 def _count(farm: Farm, stage: Stage, report: Report) -> None:
     """Count what the journal and the tasks themselves have written."""
-    for batch in stage.batches:
-        report.problems += counts.in_journal(farm.data, batch)
-        times = counts.executions(batch)
-        report.problems += counts.of_executions(batch.name, times, once=batch in stage.once)
-        again = sum(times) - sum(1 for count in times if count)
+    for act, batches in (("one node", stage.once), ("two nodes", stage.often)):
+        again = 0
+        for batch in batches:
+            report.problems += counts.in_journal(farm.data, batch)
+            times = counts.executions(batch)
+            report.problems += counts.of_executions(batch.name, times, once=batch in stage.once)
+            again += sum(count - 1 for count in times if count)
+        total = sum(batch.total for batch in batches)
+        seen = sum(len(batch.seen) for batch in batches)
         report.lines.append(
-            f"{batch.name}: {batch.total:,} tasks, {len(batch.seen):,} seen by the client, "
-            f"{again:,} executions more than one a task"
+            f"{act}: {total:,} tasks in {len(batches)} batches, {seen:,} seen by the client as they "
+            f"came, {again:,} executions beyond one a task"
         )
 
 
