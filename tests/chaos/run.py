@@ -121,8 +121,8 @@ def run(
         seconds: after which what is not done is taken for lost.
         say: tells a person how it goes.
     """
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
-    logging.getLogger("farm.client").setLevel(logging.ERROR)
     report = Report(seed)
     began = time.monotonic()
     farm = Farm(directory)
@@ -130,6 +130,7 @@ def run(
         _play(farm, scale, seconds, say, report)
     finally:
         farm.close()
+        sys.setswitchinterval(interval)
     report.seconds = time.monotonic() - began
     return report
 
@@ -170,8 +171,8 @@ def _count(farm: Farm, stage: Stage, report: Report) -> None:
         total = sum(batch.total for batch in batches)
         seen = sum(len(batch.seen) for batch in batches)
         report.lines.append(
-            f"{act}: {total:,} tasks in {len(batches)} batches, {seen:,} seen by the client as they "
-            f"came, {again:,} executions beyond one a task"
+            f"{act}: {total:,} tasks in {len(batches)} batches, {seen:,} seen by the client as "
+            f"they came, {again:,} executions beyond one a task"
         )
 
 
@@ -197,6 +198,7 @@ def main() -> int:
         os.execv(line[0], line if given.seed is None else [*line, "--seed", str(given.seed)])
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
+    logging.getLogger("farm.client").setLevel(logging.ERROR)  # it loses its connection on purpose
     began = time.monotonic()
 
     def say(text: str) -> None:
