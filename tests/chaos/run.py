@@ -190,7 +190,8 @@ def main() -> int:
         "--simulate", type=int, metavar="N", help="simulate instead, with N seeds from --seed on"
     )
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the processes it has started
+    for number in (signal.SIGINT, signal.SIGTERM):  # they end what was started, too
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, given.seconds + COUNT_SECONDS)
     if given.simulate is not None:
@@ -205,7 +206,11 @@ def main() -> int:
         print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
 
     directory = Path(tempfile.mkdtemp(prefix="farm-chaos-"))
-    report = run(directory, seed, short(seed) if given.short else FULL, given.seconds, say)
+    try:
+        report = run(directory, seed, short(seed) if given.short else FULL, given.seconds, say)
+    except SystemExit:
+        shutil.rmtree(directory)
+        raise
     print(report.text())
     if report.problems:
         print(f"What the processes said, and the journal: {directory}")
