@@ -67,6 +67,9 @@ class Schedule:
         if state.timed is None or when < state.timed:
             state.timed = when
             heapq.heappush(self._timed, (when, state.id))
+        if len(self._timed) > 64 + 4 * len(self._batches):
+            timed = [(b.timed, b.id) for b in self._batches.values() if b.timed is not None]
+            self._timed = sorted(timed)
 
     def wake(self, now: float) -> None:
         """It is ``now``: what has waited for that is among those to choose from."""
