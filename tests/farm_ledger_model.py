@@ -69,6 +69,7 @@ class NaiveBatch:
     open: bool = False
     paused: bool = False
     cancelled: bool = False
+    since: float = 0.0
     retried: int = 0
     tasks: list[NaiveTask] = field(default_factory=list)
     begun: list[tuple[float, int]] = field(default_factory=list)
@@ -124,7 +125,7 @@ class NaiveBatch:
 
     def tokens(self, now: float) -> float:
         """How many tasks the rate allows to begin, all that have begun being looked at again."""
-        left, at = 1.0, 0.0
+        left, at = 1.0, self.since
         for when, count in self.begun:
             left, at = min(self.burst, left + (when - at) * self.options.rate) - count, when
         return min(self.burst, left + (now - at) * self.options.rate)

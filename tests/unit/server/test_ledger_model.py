@@ -58,7 +58,9 @@ class LedgerMachine(LedgerTruths):
     def submit(self, total: int, options: Options, is_open: bool, paused: bool) -> None:
         self.last += 1
         self.ledger.submit(self.last, total, options, open=is_open, paused=paused)
-        self.batches[self.last] = NaiveBatch(total, options, open=is_open, paused=paused)
+        self.batches[self.last] = NaiveBatch(
+            total, options, open=is_open, paused=paused, since=self.now
+        )
 
     @rule(total=st.integers(1, 12), options=st.sampled_from([Options(), Options(retries=3)]))
     def submit_plain(self, total: int, options: Options) -> None:
