@@ -302,6 +302,7 @@ class Core(Turns):
             self._end_if_broken(batch)
         for batch in held:
             self.touch(batch)
+        self.plan_flush()  # what was kept for it may go to others, though it held nothing
 
     def give_back(self, node: int, batch: int, ranges: list[Range]) -> None:
         """A node has not begun these."""
