@@ -125,12 +125,24 @@ class NodeDesk:
         drop = [Held(batch, ranges) for batch, ranges in self._present(node, held)]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
+        if request.draining:
+            self._core.ledger.drain(node.id)
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
         self._core.answer(lambda: peer.reply(number, answer))
-        for claim in drop:
-            if self._over(claim.batch):  # it ended while the node was away: kill what runs of it
-                self._core.answer(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
-        if request.draining:
+        self._core.answer(lambda: self._tell_news(node, peer, request))
+
+    def _tell_news(self, node: NodeState, peer: Peer, request: Join) -> None:
+        """What has happened while a node was away, and it could not be told."""
+        if node.peer is not peer:
+            return
+        for claim in request.held:
+            state = self._core.ledger.batches.get(claim.batch)
+            if state is None or state.ended:  # kill what runs of it
+                peer.push(Dropped(claim.batch))
+            elif state.paused:
+                peer.push(Recall(claim.batch))
+        known = self._held(node)
+        if known is not None and known.draining:
             self._drain(node)
 
     def _present(
@@ -150,10 +162,6 @@ class NodeDesk:
         node = NodeState(self._last_id, request.token, unique, self._now)
         self._add(node)
         return node
-
-    def _over(self, batch: int) -> bool:
-        state = self._core.ledger.batches.get(batch)
-        return state is None or state.ended
 
     def beat(self, peer: Peer, number: int, request: Beat) -> None:
         """A node is alive."""
