@@ -131,6 +131,15 @@ class World:
         self.service.sweep()
         self.clock.call_later(SWEEP_SECONDS, self._sweep)
 
+    def live(self, seconds: float) -> None:
+        """Time passes in which all nodes that are connected are heard."""
+        while seconds > 0:
+            self.clock.pass_time(min(5.0, seconds))
+            seconds -= 5.0
+            for node in self.desk._nodes.values():
+                if node.peer is not None:
+                    self.ledger.heartbeat(node.id, self.clock.time())
+
     def kill(self) -> None:
         """What was not committed is lost."""
         self.journal._db.close()
