@@ -150,6 +150,7 @@ class Core(Turns):
 
     def status(self, batch: int) -> Status:
         """How a batch stands."""
+        batch = self.find(str(batch))  # it may have been forgotten since this was asked
         state, info = self.ledger.batches[batch], self.infos[batch]
         return Status(
             batch=batch,
@@ -172,7 +173,7 @@ class Core(Turns):
             nodes=[NodeShare(name, s.done, s.seconds) for name, s in state.shares.items()],
             now=self.wall(),
             paused=state.paused,
-            reason=info.reason,
+            reason=info.reason if state.paused or state.ended else "",
             repeated=state.repeated,
         )
 
