@@ -301,21 +301,16 @@ class LedgerMachine(LedgerTruths):
     def lease_one(self, data: st.DataObject) -> None:
         """As for plain clients: their batch has no limits, and they do not choose."""
         node = data.draw(st.sampled_from(sorted(self.slots)))
-        batch, naive = self._batch_without_limits(data)
-        if naive is None:
-            return
-        index = self.ledger.lease_one(node, batch)
-        if index is None:
-            assert not any(
-                task.may_go("", self.now, alone=True) for task in naive.tasks
-            )  # fmt: skip
-        else:
-            self._take(node, batch, [(index, index + 1)], anywhere=True)
-
-    def _batch_without_limits(self, data: st.DataObject) -> tuple[int, NaiveBatch | None]:
         found = [b for b, n in self.batches.items() if not n.strict and not n.paused]
-        batch = data.draw(st.sampled_from(found)) if found else 0
-        return batch, self.batches.get(batch)
+        if not found:
+            return
+        batch = data.draw(st.sampled_from(found))
+        index = self.ledger.lease_one(node, batch)
+        if index is not None:
+            self._take(node, batch, [(index, index + 1)], anywhere=True)
+        else:
+            tasks = self.batches[batch].tasks
+            assert not any(task.may_go("", self.now, alone=True) for task in tasks)
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data(), node=st.sampled_from(NODES), start=st.integers(0, 12),
@@ -335,7 +330,17 @@ class LedgerMachine(LedgerTruths):
           length=st.integers(1, 12))  # fmt: skip
     def complete(self, data: st.DataObject, node: int, start: int, length: int) -> None:
         """By whoever: the holder, another node, one that is gone."""
-        batch, naive = self._batch(data)
+        self._complete(self._batch(data)[0], node, start, length)
+
+    @precondition(lambda self: any(n.all("failed", "dropped") for n in self.batches.values()))
+    @rule(data=st.data(), node=st.integers(0, 3), length=st.integers(1, 3))
+    def complete_too_late(self, data: st.DataObject, node: int, length: int) -> None:
+        over = [(b, i) for b, n in self.batches.items() for i in n.all("failed", "dropped")]
+        batch, index = data.draw(st.sampled_from(over))
+        self._complete(batch, node, index, length)
+
+    def _complete(self, batch: int, node: int, start: int, length: int) -> None:
+        naive = self.batches[batch]
         fresh = self.ledger.complete(node, batch, start, start + length, seconds=2.0 * length)
         owed = [i for i in range(start, min(start + length, len(naive.tasks)))
                 if naive.tasks[i].where not in OVER]  # fmt: skip
@@ -387,4 +392,4 @@ class LedgerMachine(LedgerTruths):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestLedger.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

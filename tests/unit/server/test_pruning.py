@@ -99,6 +99,19 @@ def test_a_restart_in_the_middle_goes_on_with_it(world, after):
     assert world.submit(1) == kept + 1
 
 
+def test_ids_and_places_are_not_given_again_after_the_newest_has_gone(world):
+    old = large_batch(world, 10)
+    highest = world.core.highest
+    assert highest == (old, 10)
+    world.ask(Forget(old))
+    world.clock.pass_time(10.0)
+    assert rows_of(world, old) == 0
+    for _ in range(2):
+        world.restart()
+        assert world.core.highest == highest
+    assert world.submit(1) == old + 1
+
+
 def test_a_full_disk_in_the_middle_only_holds_it_up(world, monkeypatch, caplog):
     old, kept = large_batch(world), large_batch(world, 10)
     world.ask(Forget(old))

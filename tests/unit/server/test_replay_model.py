@@ -236,4 +236,4 @@ class ReplayMachine(RuleBasedStateMachine):
 
 
 TestReplay = ReplayMachine.TestCase
-TestReplay.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestReplay.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
