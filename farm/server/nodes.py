@@ -122,7 +122,8 @@ class NodeDesk:
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        drop = [Held(batch, ranges) for batch, ranges in self._present(node, held)]
+        present = self._core.present(node.id, node.token, held)
+        drop = [Held(batch, ranges) for batch, ranges in present]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
         if request.draining:
@@ -144,13 +145,6 @@ class NodeDesk:
         known = self._held(node)
         if known is not None and known.draining:
             self._drain(node)
-
-    def _present(
-        self, node: NodeState, held: list[tuple[int, list[Range]]]
-    ) -> list[tuple[int, list[Range]]]:
-        drop = list(self._core.present(node.id, node.token, held))
-        self._core.plan_flush()
-        return drop
 
     def _new(self, request: Join) -> NodeState:
         taken = {node.name for node in self._nodes.values()}
@@ -276,18 +270,24 @@ class NodeDesk:
                     return
                 if grant is None:
                     continue  # there is something, but not for this node
-                self._send(node.peer, grant)
+                self._send(node, node.peer, grant)
             node.want = 0
             del self._wanting[node.id]
 
-    def _send(self, peer: Peer, grant: Grant) -> None:
+    def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         lease = Lease(
             grant.batch, grant.ranges, grant.mean, self._inline_blocks(grant.batch, grant.ranges)
         )
-        if self._core.ledger.batches[grant.batch].options.rerun:
+        batch = self._core.ledger.batches[grant.batch]
+        if batch.options.rerun:
             peer.push(lease)
-        else:
-            self._core.answer(lambda: peer.push(lease))  # who has it must be journalled before
+            return
+
+        def push() -> None:
+            if node.peer is peer and node.id in batch.leased:  # else it was taken back meanwhile
+                peer.push(lease)
+
+        self._core.answer(push)  # who has it must be journalled before
 
     def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
         """The first blocks of a lease, as long as they are small."""

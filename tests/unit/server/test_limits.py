@@ -7,8 +7,8 @@ from farm_service import Hand, World
 
 from farm.server.ledger import SILENT_SECONDS
 from farm.wire.controls import DrainNode, Pause, Resume, Retry
-from farm.wire.leases import Drain, Dropped, Held, Leave, Recall
-from farm.wire.messages import Cancel, Done, GetResults
+from farm.wire.leases import Drain, Dropped, Failed, Held, Leave, Recall, Report, Want
+from farm.wire.messages import Cancel, Done, Failure, GetResults
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_too_many_failures_stop_a_batch_and_its_nodes_are_told(world, limit):
     b.report(batch, failed=[2])
     found = world.status(batch)
     assert (found.state, found.failed, found.cancelled) == ("cancelled", 2, 4)
-    assert found.reason.startswith("2 tasks failed, and max_failures is ")
+    assert found.reason.startswith("2 failed, and max_failures is ")
     assert found.ended
     assert Dropped(batch) in a.pushed
     assert Dropped(batch) in b.pushed
@@ -166,7 +166,7 @@ def test_a_node_that_does_not_come_back_after_a_restart_has_lost_it(world, token
     if token:
         assert Hand(world, "a", token=token).want() == []
     world.clock.pass_time(SILENT_SECONDS - 1)
-    assert world.status(batch).running == 2
+    assert world.core.status(batch).running == 2
     world.clock.pass_time(3.0)
     assert world.status(batch).failed == 2
     assert {o.failure.kind for o in world.ask(GetResults(batch, 0)).outcomes} == {"lost"}
@@ -280,3 +280,22 @@ def test_a_node_that_was_away_while_it_was_drained_is_told_when_it_comes_back(wo
     world.submit(1)
     assert a.want() == []
     assert world.ask(Leave(a.joined.node)) == Done()
+
+
+def test_what_is_cancelled_before_its_lease_is_journalled_is_not_given_out_after_it(world):
+    """A node would begin it after it was told to drop it; a retry would run it twice."""
+    a, b = Hand(world, "a", 1), Hand(world, "b", 1)
+    batch = world.submit(3, rerun=False, max_failures=0)
+    a.want()
+    world.fill_disk()
+    world.journal.add_code("x", {"big": b"x" * 200_000})
+    world.send(b.peer, Want(1, 1))
+    world.core.ledger.wake(world.clock.time())
+    world.desk.hand_out()
+    assert world.core.status(batch).running == 2
+    wrong = Failed(batch, 0, 0.1, Failure("error", "E", "", ""))
+    world.send(a.peer, Report([], [wrong], []))
+    world.make_room()
+    world.clock.pass_time(2.0)
+    assert world.status(batch).state == "cancelled"
+    assert b.leases == []
