@@ -209,7 +209,7 @@ class Core(Turns):
                 f"{limit:,}" if limit is not None
                 else f"{100 * (state.options.max_failure_share or 0):g}%"
             )  # fmt: skip
-            reason = f"{state.failed.count:,} tasks failed, and max_failures is {allowed}"
+            reason = f"{state.failed.count:,} failed, and max_failures is {allowed}"
             log.warning("batch %d is stopped: %s", batch, reason)
             self.cancel(batch, reason)
 
