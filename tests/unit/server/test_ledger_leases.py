@@ -126,7 +126,7 @@ def test_ten_thousand_batches_are_not_scanned_for_a_lease(monkeypatch):
         grant = lease(ledger, 1, 1)
         ledger.complete(1, grant.batch, *grant.ranges[0], seconds=1.0)
     assert looked_at <= 5 * 1000
-    assert len(ledger._schedule._ready) <= 64 + 4 * 10_000
+    assert len(ledger._schedule._ready[False]) <= 64 + 4 * 10_000
 
 
 def test_what_is_ready_does_not_grow_without_a_bound():
@@ -134,7 +134,7 @@ def test_what_is_ready_does_not_grow_without_a_bound():
     for _ in range(2000):
         grant = lease(ledger, 1, 1)
         ledger.give_back(1, grant.batch, grant.ranges)
-    assert len(ledger._schedule._ready) <= 64 + 4 * 2
+    assert len(ledger._schedule._ready[False]) <= 64 + 4 * 2
 
 
 def test_a_result_of_the_holder_does_not_look_at_the_other_nodes(monkeypatch):

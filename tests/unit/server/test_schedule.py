@@ -59,7 +59,7 @@ def test_five_thousand_batches_in_any_order_of_changes(node):
             del known[gone.id]
         best = min((-b.options.priority, b.busy, b.id) for b in batches if not b.paused)
         assert schedule.choose(node, 1, alone=True).id == best[2]
-        assert len(schedule._ready) <= 64 + 4 * 5000
+        assert len(schedule._ready[False]) <= 64 + 4 * 5000
 
 
 def test_what_is_passed_over_for_one_node_is_there_for_the_next(node):
@@ -127,8 +127,26 @@ def test_forgotten_batches_leave_nothing_behind():
         ledger.cancel(batch)
         ledger.forget(batch)
     schedule = ledger._schedule
-    assert len(schedule._ready) + len(schedule._timed) <= 2 * 68
+    assert len(schedule._ready[False]) + len(schedule._timed) <= 2 * 68
     ledger.submit(2001, 1, Options())
     assert ledger.lease(1, 1, idle=1, now=0.0).batch == 2001
     ledger.wake(1e6)
     assert ledger.next_time is None
+
+
+def test_a_node_without_an_idle_slot_does_not_look_through_what_it_cannot_have(node, monkeypatch):
+    batches = [batch_of(n, rerun=False) for n in range(1, 2001)]
+    schedule, _ = scheduled(*batches)
+    looked = 0
+    plain = Schedule._is_ready
+
+    def counted(self, state):
+        nonlocal looked
+        looked += 1
+        return plain(self, state)
+
+    monkeypatch.setattr(Schedule, "_is_ready", counted)
+    for _ in range(100):
+        assert schedule.choose(node, 0, alone=True) is None
+        assert not schedule.empty
+    assert looked <= 200
