@@ -31,6 +31,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._now = 1000.0
+        self.offset = 0.0  # what somebody has set the wall's clock to
         self._soon: list[Callable[[], Any]] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._number = itertools.count()
@@ -41,7 +42,7 @@ class Clock:
         return self._now
 
     def wall(self) -> float:
-        return EPOCH + self._now
+        return EPOCH + self._now + self.offset
 
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         self._soon.append(lambda: callback(*args))

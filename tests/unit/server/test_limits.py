@@ -140,6 +140,7 @@ def test_a_node_that_comes_back_after_a_restart_goes_on_with_it(world):
     assert b.want() == [(batch, [(2, 4)])]
     world.clock.pass_time(SILENT_SECONDS - 2)
     assert a.join([Held(batch, [(0, 2)])]).drop == []
+    assert [row[1] for row in begun(world)] == [0, 1, 2, 3]
     world.clock.pass_time(1.0)
     a.report(batch, done=[(0, 2)])
     assert world.status(batch).done == 2
@@ -205,6 +206,24 @@ def test_a_clock_that_was_set_back_makes_no_delay_longer(world):
     a.join()
     a.want()
     world.live(35.0)
+    assert a.leases == [(batch, [(0, 1)])]
+
+
+def test_a_clock_that_was_set_back_loses_no_delay_of_what_was_retried(world):
+    a = Hand(world, "a", 1)
+    batch = world.submit(1, retries=1, delay=30.0)
+    for _ in range(2):
+        a.want()
+        a.report(batch, failed=[0])
+        world.live(31.0)
+    world.ask(Retry(str(batch)))
+    world.clock.offset = -1e6
+    a.want()
+    a.report(batch, failed=[0])
+    world.restart()
+    a.join()
+    assert a.want() == []
+    world.live(31.0)
     assert a.leases == [(batch, [(0, 1)])]
 
 
