@@ -182,6 +182,17 @@ def test_cancel_twice(world):
     assert world.refused(Append(batch, [], close=True)) == "cancelled"
 
 
+def test_what_waited_for_another_attempt_is_cancelled_after_a_restart_too(world):
+    batch, _ = failed_batch(world, 4, retries=1, delay=60.0)
+    assert world.status(batch).pending == 4
+    assert world.ask(Cancel(str(batch))).cancelled == 4
+    world.restart()
+    assert (world.status(batch).cancelled, world.status(batch).state) == (4, "cancelled")
+    world.ask(Retry(str(batch), [(0, 1)]))
+    world.restart()
+    assert Hand(world, "b", 4).want() == [(batch, [(0, 1)])]
+
+
 def test_retry_twice(world):
     batch, hand = failed_batch(world)
     assert words(world.status(batch)) == ("failed", "")
