@@ -31,10 +31,12 @@ class Again:
     """
 
     def __init__(self) -> None:
-        self._later: dict[int, tuple[float, str]] = {}  # index -> when, and the node to avoid
+        self._later: dict[int, str] = {}  # index -> the node to avoid
         self._due: dict[str, RangeSet] = {}  # the node to avoid -> indices
-        # (when, index, node to avoid); entries that no longer hold are dropped when they are met.
-        self._times: list[tuple[float, int, str]] = []
+        # When something is to be done about an index; in `_times` as (when, index), where entries
+        # that no longer hold are dropped when they are met, or when they are too many.
+        self._when: dict[int, float] = {}
+        self._times: list[tuple[float, int]] = []
 
     @property
     def count(self) -> int:
@@ -47,25 +49,35 @@ class Again:
     def add(self, index: int, *, due: float, avoid: str, now: float) -> None:
         """Try a task again from ``due`` on, on another node than ``avoid`` if there is one."""
         if due > now:
-            self._later[index] = (due, avoid)
-            heapq.heappush(self._times, (due, index, avoid))
+            self._later[index] = avoid
+            self._remind(index, due)
         else:
             self._make_due(index, avoid, now)
 
     def _make_due(self, index: int, avoid: str, now: float) -> None:
         self._due.setdefault(avoid, RangeSet()).add(index, index + 1)
         if avoid != ANYWHERE:
-            heapq.heappush(self._times, (now + ELSEWHERE_SECONDS, index, avoid))
+            self._remind(index, now + ELSEWHERE_SECONDS)
+
+    def _remind(self, index: int, when: float) -> None:
+        self._when[index] = when
+        heapq.heappush(self._times, (when, index))
+        if len(self._times) > 64 + 4 * len(self._when):
+            self._times = sorted((when, index) for index, when in self._when.items())
 
     def wake(self, now: float) -> None:
         """What has become due by now is; what has waited for another node for long enough ends."""
         while self._times and self._times[0][0] <= now:
-            when, index, avoid = heapq.heappop(self._times)
-            if self._later.get(index) == (when, avoid):
-                del self._later[index]
+            when, index = heapq.heappop(self._times)
+            if self._when.get(index) != when:
+                continue
+            del self._when[index]
+            avoid = self._later.pop(index, None)
+            if avoid is not None:
                 self._make_due(index, avoid, now)
-            elif index in self._due.get(avoid, ()):
-                self._cut(avoid, index, index + 1)
+            else:
+                for node in list(self._due):
+                    self._cut(node, index, index + 1)
                 self._make_due(index, ANYWHERE, now)
 
     @property
@@ -93,18 +105,16 @@ class Again:
                 n -= before - due.count
             if not due:
                 del self._due[avoid]
+        for start, stop in taken:
+            _drop(self._when, start, stop)
         return taken
 
     def discard(self, start: int, stop: int) -> None:
         """These have an outcome, or nobody wants them any more."""
         for avoid in list(self._due):
             self._cut(avoid, start, stop)
-        if stop - start < len(self._later):
-            for index in range(start, stop):
-                self._later.pop(index, None)
-        else:
-            for index in [index for index in self._later if start <= index < stop]:
-                del self._later[index]
+        _drop(self._later, start, stop)
+        _drop(self._when, start, stop)
 
     def _cut(self, avoid: str, start: int, stop: int) -> None:
         due = self._due[avoid]
@@ -128,3 +138,13 @@ class Again:
         for due in self._due.values():
             yield from due
         yield from ((index, index + 1) for index in self._later)
+
+
+def _drop(known: dict[int, float] | dict[int, str], start: int, stop: int) -> None:
+    """Remove the indices of ``[start, stop)``, looked for on the shorter side."""
+    if stop - start < len(known):
+        for index in range(start, stop):
+            known.pop(index, None)
+    else:
+        for index in [index for index in known if start <= index < stop]:
+            del known[index]

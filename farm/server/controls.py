@@ -50,7 +50,7 @@ class Controls:
         """Go on with a batch."""
         core, batch = self._core, self._found(request.ref)
         if core.ledger.resume(batch):
-            core.infos[batch].reason = ""
+            self._clear_reason(batch)
             self._changed(batch)
         self._answer(peer, number, lambda: core.status(batch))
 
@@ -64,8 +64,8 @@ class Controls:
         for part in dropped:
             core.journal.excuse(batch, *part)
         if failed or dropped:
-            info = core.infos[batch]
-            info.ended, info.reason = 0.0, ""
+            core.infos[batch].ended = 0.0
+            self._clear_reason(batch)
             core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
             self._changed(batch)
         count = size_of(failed) + size_of(dropped)
@@ -76,7 +76,7 @@ class Controls:
         core, batch = self._core, request.batch
         core.check_writable()
         if batch in core.infos or not core.was_given(batch):
-            batch = self._found(str(batch))
+            self._known(batch)
             if not core.ledger.batches[batch].ended:
                 raise RequestError(
                     "not-ended",
@@ -87,9 +87,9 @@ class Controls:
 
     def restore(self, peer: Peer, number: int, request: Restore) -> None:
         """Record outcomes of another server for a batch of which nothing has run yet."""
-        core, batch = self._core, self._found(str(request.batch))
+        core, batch = self._core, self._known(request.batch)
         state = core.ledger.batches[batch]
-        if not state.paused or state.running:
+        if not state.paused or core.infos[batch].started:
             raise RequestError("bad-request", f"batch {batch} is not one that is being imported")
         for outcome in request.outcomes:
             _check_outcome(outcome, state.total)
@@ -139,6 +139,18 @@ class Controls:
         if core.infos[batch].token == QUEUE_TOKEN:
             raise RequestError("bad-request", "the task queue of plain clients is left alone")
         return batch
+
+    def _known(self, batch: int) -> int:
+        """The same, of an id: a name that looks like one is none."""
+        if batch not in self._core.infos:
+            raise RequestError("unknown-batch", f"there is no batch {batch}")
+        return self._found(str(batch))
+
+    def _clear_reason(self, batch: int) -> None:
+        """Forget why, unless the batch is still paused, or will end as cancelled."""
+        state = self._core.ledger.batches[batch]
+        if not state.paused and not state.cancelled:
+            self._core.infos[batch].reason = ""
 
     def _changed(self, batch: int) -> None:
         self._core.note(batch)

@@ -150,6 +150,7 @@ class Core(Turns):
 
     def status(self, batch: int) -> Status:
         """How a batch stands."""
+        batch = self.find(str(batch))  # it may have been forgotten since this was asked
         state, info = self.ledger.batches[batch], self.infos[batch]
         return Status(
             batch=batch,
@@ -172,7 +173,7 @@ class Core(Turns):
             nodes=[NodeShare(name, s.done, s.seconds) for name, s in state.shares.items()],
             now=self.wall(),
             paused=state.paused,
-            reason=info.reason,
+            reason=info.reason if state.paused or state.ended else "",
             repeated=state.repeated,
         )
 
@@ -193,6 +194,9 @@ class Core(Turns):
         """Give up what has no outcome of a batch; the nodes that run some of it are told."""
         self._hooks.drop(batch)
         if self.ledger.cancel(batch):
+            state = self.ledger.batches[batch]
+            if not state.options.rerun:
+                self.journal.drop_begun(batch, 0, state.total)
             self.infos[batch].reason = reason
             self.note(batch)
             self.touch(batch)
@@ -205,7 +209,7 @@ class Core(Turns):
                 f"{limit:,}" if limit is not None
                 else f"{100 * (state.options.max_failure_share or 0):g}%"
             )  # fmt: skip
-            reason = f"{state.failed.count:,} tasks failed, and max_failures is {allowed}"
+            reason = f"{state.failed.count:,} failed, and max_failures is {allowed}"
             log.warning("batch %d is stopped: %s", batch, reason)
             self.cancel(batch, reason)
 
@@ -302,6 +306,7 @@ class Core(Turns):
             self._end_if_broken(batch)
         for batch in held:
             self.touch(batch)
+        self.plan_flush()  # what was kept for it may go to others, though it held nothing
 
     def give_back(self, node: int, batch: int, ranges: list[Range]) -> None:
         """A node has not begun these."""

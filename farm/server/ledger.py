@@ -124,7 +124,8 @@ class Ledger:
             The ranges whose failures are thereby taken back, and those that had been cancelled.
         """
         state = self.batches[batch]
-        wanted = [(0, state.total)] if ranges is None else ranges
+        # As a set: a task that is named twice is one.
+        wanted = RangeSet([(0, state.total)] if ranges is None else ranges)
         failed = [part for r in wanted for part in state.failed.intersection(*r)]
         dropped = [part for r in wanted for part in state.dropped.intersection(*r)]
         if failed_only:
@@ -134,6 +135,7 @@ class Ledger:
                 known.discard(start, stop)
                 state.pending.add(start, stop)
                 attempts.forgive(state, start, stop)
+        state.retried += size_of(failed)
         state.cancelled = bool(state.dropped)
         self.rank(state)
         return failed, dropped

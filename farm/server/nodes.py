@@ -121,23 +121,29 @@ class NodeDesk:
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        drop = [Held(batch, ranges) for batch, ranges in self._present(node, held)]
+        present = self._core.present(node.id, node.token, held)
+        drop = [Held(batch, ranges) for batch, ranges in present]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
+        if request.draining:
+            self._core.ledger.drain(node.id)
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
         self._core.answer(lambda: peer.reply(number, answer))
-        for claim in drop:
-            if self._over(claim.batch):  # it ended while the node was away: kill what runs of it
-                self._core.answer(lambda batch=claim.batch: peer.push(Dropped(batch)))  # type: ignore[misc]
-        if request.draining:
-            self._drain(node)
+        self._core.answer(lambda: self._tell_news(node, peer, request))
 
-    def _present(
-        self, node: NodeState, held: list[tuple[int, list[Range]]]
-    ) -> list[tuple[int, list[Range]]]:
-        drop = list(self._core.present(node.id, node.token, held))
-        self._core.plan_flush()
-        return drop
+    def _tell_news(self, node: NodeState, peer: Peer, request: Join) -> None:
+        """What has happened while a node was away, and it could not be told."""
+        if node.peer is not peer:
+            return
+        for claim in request.held:
+            state = self._core.ledger.batches.get(claim.batch)
+            if state is None or state.ended:  # kill what runs of it
+                peer.push(Dropped(claim.batch))
+            elif state.paused:
+                peer.push(Recall(claim.batch))
+        known = self._held(node)
+        if known is not None and known.draining:
+            self._drain(node)
 
     def _new(self, request: Join) -> NodeState:
         taken = {node.name for node in self._nodes.values()}
@@ -149,10 +155,6 @@ class NodeDesk:
         node = NodeState(self._last_id, request.token, unique, self._now)
         self._add(node)
         return node
-
-    def _over(self, batch: int) -> bool:
-        state = self._core.ledger.batches.get(batch)
-        return state is None or state.ended
 
     def beat(self, peer: Peer, number: int, request: Beat) -> None:
         """A node is alive."""
@@ -269,18 +271,24 @@ class NodeDesk:
                     return
                 if grant is None:
                     continue  # there is something, but not for this node
-                self._send(node.peer, grant)
+                self._send(node, node.peer, grant)
             node.want = 0
             del self._wanting[node.id]
 
-    def _send(self, peer: Peer, grant: Grant) -> None:
+    def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         lease = Lease(
             grant.batch, grant.ranges, grant.mean, self._inline_blocks(grant.batch, grant.ranges)
         )
-        if self._core.ledger.batches[grant.batch].binding:
-            self._core.answer(lambda: peer.push(lease))  # who has it is journalled before
-        else:
+        batch = self._core.ledger.batches[grant.batch]
+        if not batch.binding:
             peer.push(lease)
+            return
+
+        def push() -> None:
+            if node.peer is peer and node.id in batch.leased:  # else it was taken back meanwhile
+                peer.push(lease)
+
+        self._core.answer(push)  # who has it is journalled before
 
     def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
         """The first blocks of a lease, as long as they are small."""

@@ -154,7 +154,7 @@ class TaskQueue:
     def qsize(self, caller: Caller) -> int:
         """Calls that nobody has taken yet."""
         del caller
-        return 0 if self.batch is None else self._core.ledger.batches[self.batch].pending.count
+        return 0 if self.batch is None else self._core.ledger.batches[self.batch].waiting
 
     def empty(self, caller: Caller) -> bool:
         """Whether there is none."""

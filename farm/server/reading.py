@@ -145,7 +145,8 @@ class Reader:
     def attempts(self) -> Iterator[Attempt]:
         """Each failed attempt that was followed by another, oldest first."""
         rows = self._db.execute(
-            "SELECT batch, task, kind, node, seconds, at, delay, counts FROM attempts ORDER BY at"
+            "SELECT batch, task, kind, node, seconds, at, delay, counts FROM attempts"
+            " ORDER BY rowid"  # and not by `at`: clocks are set back
         )
         for batch, index, kind, node, seconds, at, delay, counts in rows:
             yield Attempt(batch, index, kind, node, seconds, at, delay, bool(counts))

@@ -90,8 +90,6 @@ def _attempts(journal: Journal, ledger: Ledger, replay: Replay, now: float, wall
             # A clock that was set back must not make a task wait longer than it was to.
             left = min(attempt.delay, attempt.at + attempt.delay - wall)
             waits[attempt.batch, attempt.index] = (now + left, attempt.node)
-        else:
-            waits.pop((attempt.batch, attempt.index), None)
     for (batch, index), (due, avoid) in waits.items():
         replay.delay(batch, index, due=due, avoid=avoid, now=now)
 

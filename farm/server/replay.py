@@ -25,6 +25,7 @@ class Replay:
         known = state.failed if failed else state.done
         for start, stop in ranges:
             state.pending.discard(start, stop)
+            state.again.discard(start, stop)
             known.add(start, stop)
             for index in range(start, stop) if failed else ():
                 state.attempts[index] = state.attempts.get(index, 0) + 1
@@ -36,9 +37,11 @@ class Replay:
         """
         state = self._ledger.batches[batch]
         state.cancelled, state.open = True, False
-        for start, stop in list(state.pending) if ranges is None else ranges:
+        for start, stop in [*state.pending, *state.again] if ranges is None else ranges:
             state.pending.discard(start, stop)
+            state.again.discard(start, stop)
             state.dropped.add(start, stop)
+        self._ledger.rank(state)
 
     def share(self, batch: int, node: str, done: int, seconds: float) -> None:
         """What a node did for a batch; seconds of failed tasks come with ``done`` 0."""

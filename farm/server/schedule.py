@@ -10,6 +10,9 @@ import heapq
 
 from farm.server.states import Batch, Node
 
+Entry = tuple[int, int, int]
+"""Minus the priority, busy slots, id."""
+
 
 class Schedule:
     """The batches that have something to be leased.
@@ -21,10 +24,10 @@ class Schedule:
     def __init__(self, batches: dict[int, Batch]) -> None:
         self._batches = batches
         self._now = 0.0
-        # Entries are (-priority, busy slots, id). Those that no longer hold are dropped when they
-        # come to the top: `Batch.entry` is the one that counts. Likewise `Batch.timed` of the
-        # second, whose entries are (when, id).
-        self._ready: list[tuple[int, int, int]] = []
+        # Those that are strict, and those that are not. Entries that no longer hold are dropped
+        # when they come to the top: `Batch.entry` is the one that counts. Likewise `Batch.timed`
+        # of the others, whose entries are (when, id).
+        self._ready: dict[bool, list[Entry]] = {False: [], True: []}
         self._timed: list[tuple[float, int]] = []
 
     def rank(self, state: Batch) -> None:
@@ -36,9 +39,11 @@ class Schedule:
         entry = (-state.options.priority, state.busy, state.id)
         if state.entry != entry:
             state.entry = entry
-            heapq.heappush(self._ready, entry)
-        if len(self._ready) > 64 + 4 * len(self._batches):
-            self._ready = sorted(b.entry for b in self._batches.values() if b.entry)
+            ready = self._ready[state.strict]
+            heapq.heappush(ready, entry)
+            if len(ready) > 64 + 4 * len(self._batches):
+                known = self._batches.values()
+                ready[:] = sorted(b.entry for b in known if b.entry and b.strict == state.strict)
         self._look_again(state)
 
     def _is_ready(self, state: Batch) -> bool:
@@ -67,6 +72,9 @@ class Schedule:
         if state.timed is None or when < state.timed:
             state.timed = when
             heapq.heappush(self._timed, (when, state.id))
+        if len(self._timed) > 64 + 4 * len(self._batches):
+            timed = [(b.timed, b.id) for b in self._batches.values() if b.timed is not None]
+            self._timed = sorted(timed)
 
     def wake(self, now: float) -> None:
         """It is ``now``: what has waited for that is among those to choose from."""
@@ -92,7 +100,7 @@ class Schedule:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to choose for anybody, as the last `choose` has seen."""
-        return not self._ready
+        return not any(self._ready.values())
 
     def choose(self, node: Node, idle: int, *, alone: bool) -> Batch | None:
         """The batch to serve a node from.
@@ -102,27 +110,38 @@ class Schedule:
             idle: its slots that have nothing to do.
             alone: whether there is no other node.
         """
-        passed: list[tuple[int, int, int]] = []
-        found: Batch | None = None
-        while found is None and self._ready:
-            entry = self._ready[0]
-            state = self._batches.get(entry[2])
-            if state is None or state.entry != entry:
-                heapq.heappop(self._ready)
+        found: list[tuple[Entry, Batch]] = []
+        for strict, ready in self._ready.items():
+            self._settle(ready)
+            # A node without an idle slot need not look through batches that give it nothing.
+            best = self._first(ready, node, alone=alone) if idle or not strict else None
+            if best is not None:
+                found.append(best)
+        return min(found, key=lambda one: one[0])[1] if found else None
+
+    def _settle(self, ready: list[Entry]) -> None:
+        """Drop from the top what no longer holds."""
+        while ready:
+            state = self._batches.get(ready[0][2])
+            if state is None or state.entry != ready[0]:
+                heapq.heappop(ready)
             elif not self._is_ready(state):
-                heapq.heappop(self._ready)
+                heapq.heappop(ready)
                 state.entry = None
                 self._look_again(state)
-            elif _suits(state, node, idle, alone=alone):
-                found = state
             else:
-                passed.append(heapq.heappop(self._ready))
+                return
+
+    def _first(self, ready: list[Entry], node: Node, *, alone: bool) -> tuple[Entry, Batch] | None:
+        passed: list[Entry] = []
+        found: tuple[Entry, Batch] | None = None
+        while ready:
+            state = self._batches[ready[0][2]]
+            if state.pending or state.again.suits(node.name, alone=alone):
+                found = ready[0], state
+                break
+            passed.append(heapq.heappop(ready))
+            self._settle(ready)
         for entry in passed:
-            heapq.heappush(self._ready, entry)
+            heapq.heappush(ready, entry)
         return found
-
-
-def _suits(state: Batch, node: Node, idle: int, *, alone: bool) -> bool:
-    if state.strict and not idle:
-        return False
-    return bool(state.pending) or state.again.suits(node.name, alone=alone)

@@ -1,66 +1,79 @@
-"""The ledger against a naive model that keeps one word for each task."""
+"""The ledger against a naive model that keeps one word for each task.
+
+What is promised of every step stands in `farm_ledger_truths`; what a step itself promises
+stands in its rule.
+"""
 
 from __future__ import annotations
 
+from farm_ledger_model import OVER, NaiveBatch, NaiveTask, indices_of, ranges_of
+from farm_ledger_truths import LedgerTruths
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
-from farm.server.ledger import CRASH_LIMIT, Ledger, Verdict
+from farm.server.ledger import SILENT_SECONDS
+from farm.server.states import Verdict
 
 NODES = (1, 2, 3)
-OVER = ("done", "failed", "cancelled")
+KINDS = ("error", "timeout", "unpicklable", "upstream", "crash", "lost")
+
+# All durations are multiples of 1/4 and rates powers of 2, so that no sum of them is rounded.
+OPTIONS = st.builds(
+    Options,
+    retries=st.integers(0, 3),
+    priority=st.integers(0, 1),
+    delay=st.sampled_from([0.0, 0.0, 2.0, 40.0]),
+    backoff=st.sampled_from([1.0, 2.0]),
+    jitter=st.sampled_from([0.0, 0.5]),
+    crash_limit=st.integers(1, 3),
+    max_failures=st.none() | st.integers(0, 2),
+    max_failure_share=st.none() | st.sampled_from([0.0, 0.25, 0.5]),
+    rerun=st.sampled_from([True, True, False]),
+    max_parallel=st.none() | st.integers(1, 3),
+    rate=st.none() | st.sampled_from([0.25, 1.0, 2.0, 64.0]),
+)
+SOME_RANGES = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda r: (r[0], r[0] + r[1])), max_size=3
+)
 
 
-class NaiveBatch:
-    """One batch: ``where[index]`` is ``pending``, a node's id, or the word of an outcome."""
+class LedgerMachine(LedgerTruths):
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        """With something to do, and somebody who could."""
+        for node in NODES:
+            self.join(node, data.draw(st.integers(1, 4)))
+        for _ in range(3):
+            self.submit(
+                data.draw(st.integers(1, 12)), data.draw(OPTIONS), is_open=False, paused=False
+            )
 
-    def __init__(self, total: int, retries: int) -> None:
-        self.where: list[str | int] = ["pending"] * total
-        self.retries = retries
-        self.errors = [0] * total
-        self.crashes = [0] * total
-        self.open = False
-        self.cancelled = False
+    # -- batches ------------------------------------------------------------------------------
 
-    def held_by(self, node: int) -> list[int]:
-        return [index for index, place in enumerate(self.where) if place == node]
+    @rule(total=st.integers(0, 12), options=OPTIONS, is_open=st.booleans(),
+          paused=st.sampled_from([False, False, False, True]))  # fmt: skip
+    def submit(self, total: int, options: Options, is_open: bool, paused: bool) -> None:
+        self.last += 1
+        self.ledger.submit(self.last, total, options, open=is_open, paused=paused)
+        self.batches[self.last] = NaiveBatch(
+            total, options, open=is_open, paused=paused, since=self.now
+        )
 
-
-def ranges_of(indices: list[int]) -> list[tuple[int, int]]:
-    return list(RangeSet((index, index + 1) for index in indices))
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ledger = Ledger()
-        self.batches: dict[int, NaiveBatch] = {}
-        self.slots: dict[int, int] = {}
-        self.recorded: dict[tuple[int, int], str | int] = {}
-
-    def _batch(self, data: st.DataObject) -> tuple[int, NaiveBatch]:
-        return data.draw(st.sampled_from(sorted(self.batches.items(), key=lambda item: item[0])))
-
-    @rule(total=st.integers(0, 12), retries=st.integers(0, 2), priority=st.integers(0, 1),
-          is_open=st.booleans())  # fmt: skip
-    def submit(self, total: int, retries: int, priority: int, is_open: bool) -> None:
-        batch = len(self.batches) + 1
-        self.ledger.submit(batch, total, Options(retries, None, priority), open=is_open)
-        self.batches[batch] = NaiveBatch(total, retries)
-        self.batches[batch].open = is_open
+    @rule(total=st.integers(1, 12), options=st.sampled_from([Options(), Options(retries=3)]))
+    def submit_plain(self, total: int, options: Options) -> None:
+        """Without limits, so that leases are not rare."""
+        self.submit(total, options, is_open=False, paused=False)
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data(), more=st.integers(0, 8))
     def extend(self, data: st.DataObject, more: int) -> None:
         batch, naive = self._batch(data)
-        self.ledger.extend(batch, len(naive.where) + more)
-        if naive.open and not naive.cancelled:
-            for filled in (naive.errors, naive.crashes):
-                filled.extend([0] * more)
-            naive.where.extend(["pending"] * more)
+        self.ledger.extend(batch, len(naive.tasks) + more)
+        if naive.open:
+            naive.tasks.extend(NaiveTask() for _ in range(more))
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data())
@@ -73,105 +86,105 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         batch, naive = self._batch(data)
-        over = not naive.open and all(place in OVER for place in naive.where)
-        assert self.ledger.cancel(batch) is not (over or naive.cancelled)
-        if not over and not naive.cancelled:
+        assert self.ledger.cancel(batch) is not naive.ended
+        if not naive.ended:
             naive.cancelled, naive.open = True, False
-            naive.where = [place if place in OVER else "cancelled" for place in naive.where]
+            for task in naive.tasks:
+                task.where = task.where if task.where in OVER else "dropped"
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def pause(self, data: st.DataObject) -> None:
+        batch, naive = self._batch(data)
+        changes = not naive.paused and not naive.ended
+        assert self.ledger.pause(batch) is changes
+        naive.paused = naive.paused or changes
+
+    @precondition(lambda self: any(naive.paused for naive in self.batches.values()))
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        batch, naive = self._batch(data)
+        assert self.ledger.resume(batch) is naive.paused
+        if naive.paused:
+            naive.resumed(self.now)
+        naive.paused = False
+
+    @precondition(lambda self: any(n.all("failed", "dropped") for n in self.batches.values()))
+    @rule(data=st.data(), ranges=st.none() | st.none() | SOME_RANGES, failed_only=st.booleans())
+    def retry(
+        self, data: st.DataObject, ranges: list[tuple[int, int]] | None, failed_only: bool
+    ) -> None:
+        some = [batch for batch, naive in self.batches.items() if naive.all("failed", "dropped")]
+        batch = data.draw(st.sampled_from(some))
+        naive = self.batches[batch]
+        wanted = range(len(naive.tasks)) if ranges is None else indices_of(ranges)
+        failed = sorted(set(naive.all("failed")) & set(wanted))
+        dropped = [] if failed_only else sorted(set(naive.all("dropped")) & set(wanted))
+        assert self.ledger.retry(batch, ranges, failed_only=failed_only) == (
+            ranges_of(failed), ranges_of(dropped),
+        )  # fmt: skip
+        naive.retried += len(failed)
+        for index in (*failed, *dropped):
+            naive.tasks[index] = NaiveTask(attempts=naive.tasks[index].attempts)
+            naive.once.discard(index)
+            self.recorded.pop((batch, index))
+        naive.cancelled = bool(naive.all("dropped"))
+
+    @precondition(lambda self: any(naive.ended for naive in self.batches.values()))
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        ended = [batch for batch, naive in self.batches.items() if naive.ended]
+        batch = data.draw(st.sampled_from(ended))
+        self.ledger.forget(batch)
+        del self.batches[batch]
+        self.recorded = {key: word for key, word in self.recorded.items() if key[0] != batch}
+
+    # -- nodes --------------------------------------------------------------------------------
 
     @rule(node=st.sampled_from(NODES), slots=st.integers(1, 4))
     def join(self, node: int, slots: int) -> None:
         """Also as a node that is there already, with another number of slots."""
-        self.ledger.join(node, f"n{node}", slots)
-        self.slots[node] = slots
+        self.ledger.join(node, f"n{node}", slots, now=self.now)
+        self.slots[node], self.heard[node] = slots, self.now
+
+    @rule(node=st.sampled_from(NODES))
+    def heartbeat(self, node: int) -> None:
+        assert self.ledger.heartbeat(node, self.now) is (node in self.slots)
+        if node in self.slots:
+            self.heard[node] = self.now
 
     @rule(node=st.sampled_from(NODES))
     def leave(self, node: int) -> None:
-        self.ledger.leave(node)
+        lost = self.ledger.leave(node)
+        self._forget(node, lost)
+
+    @rule()
+    def expire(self) -> None:
+        silent = [n for n in self.slots if self.now - self.heard[n] > SILENT_SECONDS]
+        assert sorted(self.ledger.expire(self.now)) == sorted(silent)
+        for node in silent:
+            self._forget(node, self.ledger.leave(node))
+
+    def _forget(self, node: int, lost: list[tuple[int, list[tuple[int, int]]]]) -> None:
+        expected = []
+        for batch, naive in sorted(self.batches.items()):
+            held = naive.all(node)
+            if held and not naive.options.rerun:
+                expected.append((batch, ranges_of(held)))
+            for index in held:
+                task = naive.tasks[index]
+                task.where = "pending" if naive.options.rerun else "failed"
+                task.attempts += not naive.options.rerun
+        assert lost == expected
         self.slots.pop(node, None)
-        for naive in self.batches.values():
-            naive.where = ["pending" if place == node else place for place in naive.where]
+        self.draining.discard(node)
 
-    @precondition(lambda self: self.slots)
-    @rule(data=st.data(), free=st.integers(1, 4))
-    def lease(self, data: st.DataObject, free: int) -> None:
-        node = data.draw(st.sampled_from(sorted(self.slots)))
-        waiting = {b: n for b, n in self.batches.items() if "pending" in n.where}
-        grant = self.ledger.lease(node, free)
-        if grant is None:
-            assert not waiting
-            return
-        best = max(self.ledger.batches[batch].options.priority for batch in waiting)
-        least = min(
-            self._busy(batch) for batch in waiting
-            if self.ledger.batches[batch].options.priority == best
-        )  # fmt: skip
-        assert self.ledger.batches[grant.batch].options.priority == best
-        self._take(node, grant.batch, grant.ranges, least)
-
-    def _take(
-        self, node: int, batch: int, ranges: list[tuple[int, int]], least: int | None
-    ) -> None:
-        naive = self.batches[batch]
-        assert least is None or self._busy(batch) == least
-        first = naive.where.index("pending")
-        assert ranges[0][0] == first
-        for start, stop in ranges:
-            assert naive.where[start:stop] == ["pending"] * (stop - start)
-            naive.where[start:stop] = [node] * (stop - start)
-
-    @precondition(lambda self: self.slots and self.batches)
+    @precondition(lambda self: len(set(self.slots) - self.draining) > 1)
     @rule(data=st.data())
-    def lease_one(self, data: st.DataObject) -> None:
+    def drain(self, data: st.DataObject) -> None:
         node = data.draw(st.sampled_from(sorted(self.slots)))
-        batch, naive = self._batch(data)
-        index = self.ledger.lease_one(node, batch)
-        if index is None:
-            assert "pending" not in naive.where
-        else:
-            self._take(node, batch, [(index, index + 1)], None)
-
-    @precondition(lambda self: self.batches)
-    @rule(data=st.data(), node=st.integers(0, 3), start=st.integers(0, 12),
-          length=st.integers(1, 12))  # fmt: skip
-    def complete(self, data: st.DataObject, node: int, start: int, length: int) -> None:
-        """By whoever: the holder, another node, one that is gone."""
-        batch, naive = self._batch(data)
-        fresh = self.ledger.complete(node, batch, start, start + length, seconds=0.1 * length)
-        owed = [i for i in range(start, min(start + length, len(naive.where)))
-                if naive.where[i] not in OVER]  # fmt: skip
-        assert fresh == ranges_of(owed)
-        for index in owed:
-            naive.where[index] = "done"
-
-    @precondition(lambda self: self.batches)
-    @rule(data=st.data(), node=st.sampled_from(NODES),
-          kind=st.sampled_from(["error", "timeout", "crash"]))  # fmt: skip
-    def fail(self, data: st.DataObject, node: int, kind: str) -> None:
-        batch, naive = self._batch(data)
-        index = data.draw(st.integers(0, max(0, len(naive.where) - 1)))
-        verdict = self.ledger.fail(node, batch, index, kind)
-        if not naive.where or naive.where[index] != node:
-            assert verdict is Verdict.DROPPED
-            return
-        if kind == "crash":
-            naive.crashes[index] += 1
-            again = naive.crashes[index] < CRASH_LIMIT
-        else:
-            naive.errors[index] += 1
-            again = naive.errors[index] <= naive.retries
-        assert verdict is (Verdict.RETRY if again else Verdict.FINAL)
-        naive.where[index] = "pending" if again else "failed"
-
-    @precondition(lambda self: self.batches)
-    @rule(data=st.data(), node=st.sampled_from(NODES), start=st.integers(0, 12),
-          length=st.integers(1, 12))  # fmt: skip
-    def give_back(self, data: st.DataObject, node: int, start: int, length: int) -> None:
-        batch, naive = self._batch(data)
-        self.ledger.give_back(node, batch, [(start, start + length)])
-        for index in naive.held_by(node):
-            if start <= index < start + length:
-                naive.where[index] = "pending"
+        self.ledger.drain(node)
+        self.draining.add(node)
 
     @precondition(lambda self: self.slots)
     @rule(data=st.data())
@@ -179,77 +192,204 @@ class LedgerMachine(RuleBasedStateMachine):
         """A node says what it holds: some of it true, some long forgotten, some never so."""
         node = data.draw(st.sampled_from(sorted(self.slots)))
         claims = {
-            batch: data.draw(st.lists(st.integers(0, len(naive.where) + 2), max_size=8))
+            batch: data.draw(st.lists(st.integers(0, len(naive.tasks) + 2), max_size=8))
             for batch, naive in self.batches.items()
         }
         held = [(batch, ranges_of(claim)) for batch, claim in claims.items() if claim]
-        unknown = (99, [(0, 5)])
+        unknown = (self.last + 1, [(0, 5)])
         dropped = dict(self.ledger.present(node, [*held, unknown]))
-        assert dropped.pop(99) == [(0, 5)]
+        assert dropped.pop(unknown[0]) == [(0, 5)]
         for batch, claim in claims.items():
-            naive = self.batches[batch]
-            kept = [
-                i for i in claim if i < len(naive.where) and naive.where[i] in (node, "pending")
-            ]
-            for index in naive.held_by(node):
-                naive.where[index] = "pending"
-            for index in kept:
-                naive.where[index] = node
-            lost = sorted(set(claim) - set(kept))
-            assert RangeSet(dropped.get(batch, [])) == RangeSet(ranges_of(lost))
+            self._claim(batch, node, set(claim), dropped.get(batch, []))
 
-    def _busy(self, batch: int) -> int:
+    def _claim(
+        self, batch: int, node: int, claim: set[int], dropped: list[tuple[int, int]]
+    ) -> None:
         naive = self.batches[batch]
-        return sum(min(slots, len(naive.held_by(node))) for node, slots in self.slots.items())
+        kept = claim & set(naive.all(node, "pending", "again"))
+        for index in naive.all(node):
+            naive.tasks[index].where = "pending"
+            naive.once.discard(index)
+        for index in kept:
+            naive.tasks[index].where = node
+            naive.once.add(index)
+        assert RangeSet(dropped) == RangeSet(ranges_of(sorted(claim - kept)))
 
-    @invariant()
-    def every_task_is_in_exactly_one_place(self) -> None:
-        for batch, naive in self.batches.items():
-            state = self.ledger.batches[batch]
-            places: list[str | int | None] = [None] * len(naive.where)
-            sets = {"pending": state.pending, "done": state.done, "failed": state.failed}
-            for word, found in [*sets.items(), *state.leased.items()]:
-                for start, stop in found:
-                    assert places[start:stop] == [None] * (stop - start)
-                    places[start:stop] = [word] * (stop - start)
-            gone = "cancelled" if naive.cancelled else None
-            assert [place or gone for place in places] == naive.where
+    # -- leases -------------------------------------------------------------------------------
 
-    @invariant()
-    def counters_are_what_counting_gives(self) -> None:
-        for batch, naive in self.batches.items():
-            state = self.ledger.batches[batch]
-            assert state.running == sum(isinstance(place, int) for place in naive.where)
-            assert state.busy == self._busy(batch)
-            assert state.dropped == naive.where.count("cancelled")
-            assert state.total == len(naive.where)
-            over = all(place in OVER for place in naive.where)
-            assert state.ended is (naive.cancelled or (over and not naive.open))
-            assert all(state.leased.values()), "an empty lease is kept"
-        for node, known in self.ledger.nodes.items():
-            holds = {batch for batch, naive in self.batches.items() if naive.held_by(node)}
-            assert known.batches == holds
-        assert self.ledger._slots == sum(self.slots.values())
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 2.0, 15.0, 60.0, 300.0]))
+    def time_passes(self, seconds: float) -> None:
+        """The ledger is woken whenever it asks for it, as by the server."""
+        until = self.now + seconds
+        for _ in range(10_000):
+            when = self.ledger.next_time
+            if when is None or when > until:
+                break
+            assert when > self.now or seconds == 0.0, "woken for nothing, again and again"
+            self.now = max(self.now, when)
+            self.ledger.wake(self.now)
+        else:
+            raise AssertionError("woken again and again")
+        self.now = until
+        self.ledger.wake(until)
 
-    @invariant()
-    def an_outcome_never_changes(self) -> None:
-        for batch, naive in self.batches.items():
-            for index, place in enumerate(naive.where):
-                if place in OVER:
-                    assert self.recorded.setdefault((batch, index), place) == place
-        for (batch, index), word in self.recorded.items():
-            assert self.batches[batch].where[index] == word
+    @precondition(lambda self: set(self.slots) - self.draining)
+    @rule(data=st.data(), nodes=st.integers(1, 6))
+    def lease_to_idle_nodes(self, data: st.DataObject, nodes: int) -> None:
+        for _ in range(nodes):
+            self.lease(data, free=4, idle=4)
 
-    @invariant()
-    def attempts_are_counted(self) -> None:
-        for batch, naive in self.batches.items():
-            state = self.ledger.batches[batch]
-            for index in range(len(naive.where)):
-                made = naive.errors[index] + naive.crashes[index]
-                assert state.attempts.get(index, 0) == made
-            failed = naive.where.count("failed")
-            assert state.retried == sum(naive.errors) + sum(naive.crashes) - failed
+    @precondition(lambda self: set(self.slots) - self.draining)
+    @rule(data=st.data(), free=st.integers(1, 4), idle=st.integers(0, 4))
+    def lease(self, data: st.DataObject, free: int, idle: int) -> None:
+        node = data.draw(st.sampled_from(sorted(set(self.slots) - self.draining)))
+        idle = min(idle, free)
+        counts = self._counts(node, idle)
+        grant = self.ledger.lease(node, free, idle=idle, now=self.now)
+        if grant is None:
+            assert not any(must for must, _ in counts.values())
+            self._check_exhausted()
+            return
+        naive, size = self.batches[grant.batch], sum(b - a for a, b in grant.ranges)
+        must, may = counts[grant.batch]
+        assert min(free, must) <= size <= may
+        assert 0 < size <= idle or not naive.strict
+        ranks = [self._rank(batch) for batch, (least, _) in counts.items() if least]
+        assert self._rank(grant.batch) <= min(ranks, default=(9, 9))
+        self._take(node, grant.batch, grant.ranges, anywhere=self._alone(node))
+
+    def _counts(self, node: int, idle: int) -> dict[int, tuple[int, int]]:
+        alone = self._alone(node)
+        return {
+            batch: naive.count_for(f"n{node}", self.now, alone=alone, idle=idle)
+            for batch, naive in self.batches.items()
+        }
+
+    def _rank(self, batch: int) -> tuple[int, int]:
+        return -self.batches[batch].options.priority, self._busy(batch)
+
+    def _check_exhausted(self) -> None:
+        ready = [naive for naive in self.batches.values() if naive.room(self.now)]
+        some = any(
+            task.where == "pending" or (task.where == "again" and task.due <= self.now)
+            for naive in ready for task in naive.tasks
+        )  # fmt: skip
+        assert self.ledger.exhausted is not some
+
+    def _take(
+        self, node: int, batch: int, ranges: list[tuple[int, int]], *, anywhere: bool
+    ) -> None:
+        naive, taken = self.batches[batch], indices_of(ranges)
+        assert not naive.paused
+        assert len(taken) == len(set(taken))
+        plain = [index for index in taken if naive.tasks[index].where == "pending"]
+        assert plain == naive.all("pending")[: len(plain)]
+        for index in taken:
+            task = naive.tasks[index]
+            assert task.may_go(f"n{node}", self.now, alone=anywhere)
+            assert naive.options.rerun or index not in naive.once
+            task.where = node
+        naive.once.update(taken)
+        naive.begun.append((self.now, len(taken)))
+        limit = naive.options.max_parallel
+        assert limit is None or naive.running <= limit
+        if naive.options.rate:
+            naive.check_pace()
+
+    @precondition(lambda self: self.slots)
+    @rule(data=st.data())
+    def lease_one(self, data: st.DataObject) -> None:
+        """As for plain clients: their batch has no limits, and they do not choose."""
+        node = data.draw(st.sampled_from(sorted(self.slots)))
+        found = [b for b, n in self.batches.items() if not n.strict and not n.paused]
+        if not found:
+            return
+        batch = data.draw(st.sampled_from(found))
+        index = self.ledger.lease_one(node, batch)
+        if index is not None:
+            self._take(node, batch, [(index, index + 1)], anywhere=True)
+        else:
+            tasks = self.batches[batch].tasks
+            assert not any(task.may_go("", self.now, alone=True) for task in tasks)
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), node=st.sampled_from(NODES), start=st.integers(0, 12),
+          length=st.integers(1, 12))  # fmt: skip
+    def give_back(self, data: st.DataObject, node: int, start: int, length: int) -> None:
+        batch, naive = self._batch(data)
+        had = [index for index in naive.all(node) if start <= index < start + length]
+        assert self.ledger.give_back(node, batch, [(start, start + length)]) == ranges_of(had)
+        for index in had:
+            naive.tasks[index].where = "pending"
+            naive.once.discard(index)
+
+    # -- outcomes -----------------------------------------------------------------------------
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), node=st.integers(0, 3), start=st.integers(0, 12),
+          length=st.integers(1, 12))  # fmt: skip
+    def complete(self, data: st.DataObject, node: int, start: int, length: int) -> None:
+        """By whoever: the holder, another node, one that is gone."""
+        self._complete(self._batch(data)[0], node, start, length)
+
+    @precondition(lambda self: any(n.all("failed", "dropped") for n in self.batches.values()))
+    @rule(data=st.data(), node=st.integers(0, 3), length=st.integers(1, 3))
+    def complete_too_late(self, data: st.DataObject, node: int, length: int) -> None:
+        over = [(b, i) for b, n in self.batches.items() for i in n.all("failed", "dropped")]
+        batch, index = data.draw(st.sampled_from(over))
+        self._complete(batch, node, index, length)
+
+    def _complete(self, batch: int, node: int, start: int, length: int) -> None:
+        naive = self.batches[batch]
+        fresh = self.ledger.complete(node, batch, start, start + length, seconds=2.0 * length)
+        owed = [i for i in range(start, min(start + length, len(naive.tasks)))
+                if naive.tasks[i].where not in OVER]  # fmt: skip
+        assert fresh == ranges_of(owed)
+        for index in owed:
+            naive.tasks[index].where = "done"
+
+    @precondition(lambda self: any(naive.running for naive in self.batches.values()))
+    @rule(data=st.data(), kind=st.sampled_from(("error", "error", *KINDS)),
+          chance=st.sampled_from([0.0, 0.5, 1.0]), times=st.integers(1, 4))  # fmt: skip
+    def fail_what_runs(self, data: st.DataObject, kind: str, chance: float, times: int) -> None:
+        for _ in range(times):
+            running = [batch for batch, naive in self.batches.items() if naive.running]
+            if running:
+                batch = data.draw(st.sampled_from(running))
+                self._fail(data, batch, 0, kind, chance)
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data(), node=st.sampled_from(NODES), kind=st.sampled_from(KINDS),
+          chance=st.sampled_from([0.0, 0.5, 1.0]))  # fmt: skip
+    def fail(self, data: st.DataObject, node: int, kind: str, chance: float) -> None:
+        """By whoever."""
+        self._fail(data, self._batch(data)[0], node, kind, chance)
+
+    def _fail(self, data: st.DataObject, batch: int, node: int, kind: str, chance: float) -> None:
+        """By the holder if ``node`` is 0."""
+        naive = self.batches[batch]
+        held = [index for index, task in enumerate(naive.tasks) if isinstance(task.where, int)]
+        index = data.draw(st.sampled_from(held) if held else st.integers(0, 12))
+        node = node or int(naive.tasks[index].where)
+        self.chance = chance
+        verdict, delay = self.ledger.fail(node, batch, index, kind, now=self.now)
+        if index >= len(naive.tasks) or naive.tasks[index].where != node:
+            assert (verdict, delay) == (Verdict.DROPPED, 0.0)
+            return
+        task, options = naive.tasks[index], naive.options
+        before = task.errors + task.crashes
+        again = naive.failed(task, kind)
+        if not again:
+            assert (verdict, delay) == (Verdict.FINAL, 0.0)
+            task.where = "failed"
+            return
+        naive.retried += 1
+        jitter = 1.0 + options.jitter * (2 * chance - 1)
+        assert (verdict, delay) == (
+            Verdict.RETRY, options.delay * options.backoff**before * jitter
+        )  # fmt: skip
+        task.wait(self.now + delay, "" if node in self.draining else f"n{node}")
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -12,10 +12,13 @@ from farm_harness import eventually
 
 from farm.batch.spec import Options
 from farm.errors import RequestError
-from farm.server import core as module
+from farm.server import turns as module
+from farm.server.around import Hooks
 from farm.server.blocks import BlockCache
+from farm.server.clients import _with_attempts
 from farm.server.core import Core
-from farm.server.journal import BatchRow, Journal
+from farm.server.journal import Journal
+from farm.server.reading import BatchRow
 from farm.server.waiting import Waiter, Waiters
 from farm.wire.messages import Block, Failure
 
@@ -46,14 +49,21 @@ def given_up():
 
 
 @pytest.fixture
-def make_core(tmp_path, loop, given_up):
+def dropped():
+    """The batches that nodes were told to drop."""
+    return []
+
+
+@pytest.fixture
+def make_core(tmp_path, loop, given_up, dropped):
     """Cores on the same data, one after the other."""
     opened: list[Core] = []
 
     def make() -> Core:
         for before in opened:
             before.journal.close()
-        opened.append(Core(Journal(tmp_path), loop, lambda: None, given_up.append))
+        hooks = Hooks(lambda: None, dropped.append, given_up.append)
+        opened.append(Core(Journal(tmp_path), loop, hooks))
         return opened[-1]
 
     yield make
@@ -239,41 +249,42 @@ def states(core: Core) -> dict:
     return {
         number: (
             list(state.done), list(state.failed), state.total, state.open, state.cancelled,
-            state.attempts, state.crashes, state.retried, state.state, state.dropped,
+            state.attempts, state.crashes, state.retried, state.state, list(state.dropped),
             pytest.approx(state.seconds),
             {name: (share.done, pytest.approx(share.seconds)) for name, share in
              state.shares.items()},
             [(o.start, o.stop, o.retried) for o in
-             core.count_attempts(number, core.journal.outcomes_from(number, 0))],
+             _with_attempts(state, core.journal.outcomes_from(number, 0))],
         )
         for number, state in core.ledger.batches.items()
     }  # fmt: skip
 
 
-def test_a_restart_changes_nothing_but_who_holds_what(make_core, loop):
+def test_a_restart_changes_nothing_but_who_holds_what(make_core, loop, dropped):
     core = make_core()
     core.ledger.join(1, "n1", 20)
     core.submit(row(1), b"", {}, [])
     core.submit(row(2), b"", {}, [])
     core.submit(row(3, total=0, open=True), b"", {}, [Block(0, 0, b"")])
     core.grow(3, [Block(0, 4, b"")], close=False)
-    list(core.ledger.present(1, [(1, [(0, 10)]), (2, [(0, 10)])]))
+    list(core.present(1, "token1", [(1, [(0, 10)]), (2, [(0, 10)])]))
     core.record_done(1, 1, (2, 5), b"p", SECONDS * 3, 0.5)
     for index, kind in [(0, "error"), (1, "crash"), (6, "error")]:
         core.record_failed(1, 1, index, 0.25, Failure(kind, "E", "", ""))
-    list(core.ledger.present(1, [(1, [(0, 2), (6, 10)]), (2, [(0, 10)])]))
+    list(core.present(1, "token1", [(1, [(0, 2), (6, 10)]), (2, [(0, 10)])]))
     core.record_failed(1, 1, 0, 0.25, ERROR)
     done(core, 1, 6)
     done(core, 2, 3)
-    core.ledger.cancel(2)
-    core.touch(2)
+    core.cancel(2, "by hand")
     turn(loop)
+    assert dropped == [2]
     before, seq = states(core), core._seq
     again = make_core()
     assert states(again) == before
     assert again._seq == seq
     assert again.ledger.batches[1].attempts[0] == 2
-    assert list(again.ledger.batches[1].pending) == [(1, 2), (5, 6), (7, 10)]
+    assert list(again.ledger.batches[1].pending) == [(5, 6), (7, 10)]
+    assert list(again.ledger.batches[1].again) == [(1, 2)]
     assert [again.status(b).state for b in (1, 2, 3)] == ["running", "cancelled", "waiting"]
     assert again.next_batch() == 4
     assert again.tokens == {"t1": 1, "t2": 2, "t3": 3}
