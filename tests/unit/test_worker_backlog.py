@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from farm_harness import KEY
 
-from farm.engines import base
 from farm.delivery import MAX_REPORT_BYTES
+from farm.engines import base
 from farm.wire.address import Address
 from farm.wire.leases import Lease
 from farm.worker import Worker

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from farm.batch.spec import Options
 from farm.errors import JournalError
-from farm.server.journal import FILE_NAME, PAGE_BYTES, PAGE_ROWS, VERSION, BatchRow, Journal
+from farm.server.database import FILE_NAME, VERSION
+from farm.server.journal import Journal
+from farm.server.reading import PAGE_BYTES, PAGE_ROWS, Attempt, BatchRow
 from farm.wire.messages import Block, Failure
 
 FAILURE = Failure("error", "ValueError", "no", "Traceback ...", None)
@@ -45,10 +48,14 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
     first.add_code("d", {"a.py": b"x = 1"})
     first.add_block(2, Block(0, 3, b"items"))
     first.grow_batch(2, 3, open=True)
-    first.set_times(1, 2.0, 3.0, cancelled=True)
+    first.set_state(
+        replace(rows[0], started=2.0, ended=3.0, cancelled=True, paused=True, reason="why",
+                dropped=[(7, 9)])
+    )  # fmt: skip
     add_done(first, 1, 0, 4)
     first.add_failed(2, 1, 4, "n2", 0.1, FAILURE)
-    first.add_attempt(1, 5, "n2", 0.2, 9.0, Failure("crash", "", "gone", ""))
+    first.add_attempt(1, 5, "n2", 0.2, 9.0, 1.5, Failure("crash", "", "gone", ""))
+    first.add_begun(1, 6, "token", "n1")
     first.pop(1, 7)
     first.commit()
     server = first.server
@@ -57,19 +64,22 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
     try:
         assert again.server == server
         assert list(again.batches()) == [
-            row(1, options=Options(2, 3.5, -1), digest="d", started=2.0, ended=3.0, cancelled=True),
+            row(1, options=Options(2, 3.5, -1), digest="d", started=2.0, ended=3.0, cancelled=True,
+                paused=True, reason="why", dropped=[(7, 9)]),
             row(2, open=True, total=3),
-        ]
+        ]  # fmt: skip
         assert again.spec(2) == b"spec 2"
         assert again.spec(3) is None
         assert again.code("d") == {"a.py": b"x = 1"}
         assert again.code("e") is None
         assert again.block(2, 2) == Block(0, 3, b"items")
         assert again.block(2, 3) is None
-        assert list(again.recorded()) == [
-            (1, 1, 0, 4, False, "n1", 0.5), (2, 1, 4, 5, True, "n2", 0.1),
-        ]  # fmt: skip
-        assert list(again.attempts()) == [(1, 5, "crash", 0.2)]
+        assert again.recorded() == ({1: [(0, 4)]}, {1: [(4, 5)]})
+        assert again.newest() == {1: 2}
+        assert again.highest() == (2, 2)
+        assert sorted(again.shares()) == [(1, "n1", 4, 0.5), (1, "n2", 0, 0.1)]
+        assert list(again.attempts()) == [Attempt(1, 5, "crash", "n2", 0.2, 9.0, 1.5, True)]
+        assert list(again.begun()) == [(1, 6, "token", "n1")]
         assert again.popped(1) == {7}
     finally:
         again.close()
@@ -229,11 +239,12 @@ def test_what_cannot_be_written_goes_on_waiting_and_is_written_once(journal):
         with pytest.raises(sqlite3.OperationalError, match="full"):
             journal.commit()
     assert journal.pending == 2
-    assert list(journal.recorded()) == []
+    assert journal.recorded() == ({}, {})
     journal._db.execute("PRAGMA max_page_count = 1000000")
     add_done(journal, 3, 2, 3)
     journal.commit()
-    assert [seq for seq, *_ in journal.recorded()] == [1, 2, 3]
+    assert [outcome.start for outcome in journal.outcomes_after(1, 0)[0]] == [0, 1, 2]
+    assert journal.highest() == (1, 3)
 
 
 def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
@@ -242,10 +253,10 @@ def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
     for _ in range(2):
         with pytest.raises(sqlite3.IntegrityError):
             journal.commit()
-    assert list(journal.recorded()) == []
+    assert journal.recorded() == ({}, {})
     journal._pending.pop()
     journal.commit()
-    assert len(list(journal.recorded())) == 1
+    assert journal.recorded() == ({1: [(0, 1)]}, {})
 
 
 def test_a_journal_that_cannot_be_written_at_the_end_says_so_and_lets_go(tmp_path):
