@@ -1,4 +1,4 @@
-"""What a node tells its server until it is acknowledged: once each, in order, and again in a break."""
+"""What a node tells its server until it is acknowledged: once, in order, again after a break."""
 
 from __future__ import annotations
 

@@ -146,11 +146,11 @@ def test_a_file_that_cannot_be_read_is_an_error(shelf):
     kept = shelf.put(b"abcdef")
 
     class Broken(FullFile):
-        def read(self, size) -> bytes:
+        def read(self, _) -> bytes:
             raise OSError(errno.EIO, "Input/output error")
 
     shelf._file = Broken(shelf._file, 0)
-    with pytest.raises(FarmError, match="cannot be read again: .*Input/output error"):
+    with pytest.raises(FarmError, match=r"cannot be read again: .*Input/output error"):
         shelf.read(kept)
 
 
