@@ -41,10 +41,45 @@ class Journal(Reader):
         self.path = directory / FILE_NAME
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         super().__init__(self._open(directory, durability))
-        self.server: str = self._one("SELECT value FROM meta WHERE key = 'server'")
+        try:
+            self.server: str = self._identity()
+            self._place = self._file()
+        except (sqlite3.Error, OSError) as error:
+            self._db.close()
+            raise self.refusal(error) from error
 
     def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
         return open_database(directory, durability)
+
+    def _identity(self) -> str:
+        found: str | None = self._one("SELECT value FROM meta WHERE key = 'server'")
+        if found is None:
+            raise sqlite3.DatabaseError("malformed: it does not say whose it is")
+        return found
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file lies at the journal's place by now; None for one in memory alone."""
+        path = self._db.execute("PRAGMA database_list").fetchone()[2]
+        found = Path(path).stat() if path else None
+        return found and (found.st_dev, found.st_ino)
+
+    def check_there(self) -> None:
+        """SQLite goes on writing to a file that nobody will ever find again.
+
+        Raises:
+            JournalError: the file was removed, or its directory was, or another is in its place.
+        """
+        try:
+            there = self._file() == self._place
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        except OSError:
+            return  # a disk that does not answer says so when it is written to
+        if not there:
+            raise JournalError(
+                f"the journal {self.path} is not there any more: it was removed, moved or replaced "
+                "while it was in use. Nothing was acknowledged since; put it back and start again"
+            )
 
     def refusal(self, error: Exception) -> JournalError:
         """Why the journal cannot be used, for people."""
@@ -65,9 +100,11 @@ class Journal(Reader):
 
         Raises:
             sqlite3.Error: it could not be written, and nothing of it was.
+            JournalError: the file is not there any more.
         """
         if not self._pending:
             return
+        self.check_there()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for sql, parameters in self._pending:
@@ -268,4 +305,8 @@ class Journal(Reader):
         except sqlite3.Error as error:
             raise self.refusal(error) from error
         finally:
-            self._db.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the directory; what waits was never acknowledged."""
+        self._db.close()
