@@ -134,6 +134,7 @@ class Ledger:
                 known.discard(start, stop)
                 state.pending.add(start, stop)
                 attempts.forgive(state, start, stop)
+        state.retried += size_of(failed)
         state.cancelled = bool(state.dropped)
         self.rank(state)
         return failed, dropped
