@@ -23,6 +23,11 @@ _NOTHING = pickle.dumps([None], 4)
 _TABLES = ("outcomes", "attempts", "blocks")
 """Those that may have very many rows of one batch."""
 
+_ADD_SHARE = (
+    "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (batch, node) DO UPDATE"
+    " SET done = done + excluded.done, seconds = seconds + excluded.seconds"
+)
+
 _encode = msgspec.msgpack.encode
 
 
@@ -40,6 +45,7 @@ class Journal(Reader):
     def __init__(self, directory: Path, durability: str = "process") -> None:
         self.path = directory / FILE_NAME
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._shares: dict[tuple[int, str], tuple[int, float]] = {}
         super().__init__(self._open(directory, durability))
         try:
             self.server: str = self._identity()
@@ -109,12 +115,15 @@ class Journal(Reader):
         try:
             for sql, parameters in self._pending:
                 self._db.execute(sql, parameters)
+            for (batch, node), share in self._shares.items():
+                self._db.execute(_ADD_SHARE, (batch, node, *share))
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
         self._pending.clear()
+        self._shares.clear()
 
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
@@ -165,6 +174,8 @@ class Journal(Reader):
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             seq, batch, *part, node, elapsed, first, payload, seconds,
         )  # fmt: skip
+        done, so_far = self._shares.get((batch, node), (0, 0.0))
+        self._shares[batch, node] = done + part[1] - part[0], so_far + elapsed
 
     def add_failed(
         self, seq: int, batch: int, index: int, node: str, elapsed: float, failure: Failure
@@ -248,6 +259,7 @@ class Journal(Reader):
             if not more:
                 self._db.execute("DELETE FROM begun WHERE batch = ?", (batch,))
                 self._db.execute("DELETE FROM popped WHERE batch = ?", (batch,))
+                self._db.execute("DELETE FROM shares WHERE batch = ?", (batch,))
                 self._db.execute("DELETE FROM batches WHERE id = ?", (batch,))
                 self._db.execute(
                     "DELETE FROM code WHERE digest NOT IN (SELECT digest FROM batches)"
