@@ -46,6 +46,8 @@ class Journal(Reader):
         self.path = directory / FILE_NAME
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._shares: dict[tuple[int, str], tuple[int, float]] = {}
+        self.pending_bytes = 0
+        """Of results that wait for `commit`."""
         super().__init__(self._open(directory, durability))
         try:
             self.server: str = self._identity()
@@ -124,6 +126,7 @@ class Journal(Reader):
             raise
         self._pending.clear()
         self._shares.clear()
+        self.pending_bytes = 0
 
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
@@ -174,6 +177,7 @@ class Journal(Reader):
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             seq, batch, *part, node, elapsed, first, payload, seconds,
         )  # fmt: skip
+        self.pending_bytes += len(payload)
         done, so_far = self._shares.get((batch, node), (0, 0.0))
         self._shares[batch, node] = done + part[1] - part[0], so_far + elapsed
 
