@@ -112,8 +112,7 @@ class Turns:
             RequestError: the journal has not been writable for so long that no more is taken.
         """
         journal = self.journal
-        full = journal.pending > MAX_PENDING_RECORDS or journal.pending_bytes > MAX_PENDING_BYTES
-        if self._stalled is not None and full:
+        if journal.pending > MAX_PENDING_RECORDS or journal.pending_bytes > MAX_PENDING_BYTES:
             raise RequestError("journal", "the journal cannot be written; see the server's log")
 
     def plan_flush(self) -> None:
