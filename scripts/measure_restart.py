@@ -57,7 +57,10 @@ def half_done_by_nodes(directory: Path) -> float:
     data = directory / "data"
     with serving(data) as (pid, session, _):
         host = session.address
-        worker = subprocess.Popen([sys.executable, "-m", "farm", "worker", "-q", "--host", host])
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "farm", "worker", "--host", host],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # that it loses its server
+        )  # fmt: skip
         try:
             batch = session.submit(str(directory / "half.yaml"))
             while batch.status().done < TASKS // 2:
