@@ -147,11 +147,9 @@ def memory_of(pid: int, what: str) -> int:
 
 
 def spooled(pid: int) -> int:
-    """Bytes in the files without a name that a process has open."""
-    sizes = [
-        fd.stat().st_size for fd in Path(f"/proc/{pid}/fd").iterdir()
-        if "(deleted)" in str(fd.readlink())
-    ]  # fmt: skip
+    """Bytes in the files without a name that a node has open in its directory."""
+    files = Path(f"/proc/{pid}/fd").iterdir()
+    sizes = [fd.stat().st_size for fd in files if "/farm-test-" in str(fd.readlink())]
     return sum(sizes)
 
 
