@@ -193,6 +193,10 @@ class Dialogue:
             raise ProtocolError(refusal.text)
         if isinstance(asked, GetSpec | GetBlock):
             self.node.dropped(asked.batch)
+        if isinstance(asked, GetCode):
+            for batch in self._waiting_for(asked.digest):
+                del self._specs[batch]
+                self.node.dropped(batch)
 
     def _found_spec(self, found: SpecFound) -> Iterator[tuple[int, Message]]:
         if found.batch not in self.node.needs_program():
@@ -206,10 +210,12 @@ class Dialogue:
 
     def _found_code(self, digest: str, files: dict[str, bytes]) -> None:
         self._hands.keep_code(digest, files)
-        for batch, found in list(self._specs.items()):
-            if found.digest == digest:
-                del self._specs[batch]
-                self._add_program(found)
+        for batch in self._waiting_for(digest):
+            self._add_program(self._specs.pop(batch))
+
+    def _waiting_for(self, digest: str) -> list[int]:
+        """The batches whose code is on its way under this digest."""
+        return [batch for batch, found in self._specs.items() if found.digest == digest]
 
     def _add_program(self, found: SpecFound) -> None:
         directory = self._hands.code_directory(found.digest) if found.digest else None

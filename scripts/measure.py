@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import measure_restart
+
 FARM = [sys.executable, "-m", "farm"]
 MAX_SECONDS = 1.0
 MAX_MEGABYTES = 200.0
@@ -101,7 +103,7 @@ def main() -> int:
     tasks = parser.parse_args().tasks
     with tempfile.TemporaryDirectory(prefix="farm-measure-") as name:
         os.environ["XDG_CONFIG_HOME"] = name  # a key of its own
-        figures = run(Path(name), tasks)
+        figures = [*run(Path(name), tasks), *measure_restart.figures(Path(name))]
     for what, value, limit, unit in figures:
         shown = f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
         verdict = (

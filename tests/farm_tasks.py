@@ -68,3 +68,9 @@ def big(size: int, x: int) -> bytes:
 def short(x: int) -> int:
     time.sleep(0.0005)
     return x
+
+
+def big_after(path: str, size: int, x: int) -> bytes:
+    """So many bytes, once a file is there."""
+    wait_for(path)
+    return bytes([x % 256]) * size

@@ -43,6 +43,40 @@ class RangeSet:
         for start, stop in sorted(ranges):
             self.add(start, stop)
 
+    @classmethod
+    def of_sorted(cls, starts: list[int], stops: list[int]) -> RangeSet:
+        """The set of many ranges at once: those of each ``starts[i]`` and ``stops[i]``.
+
+        Args:
+            starts: in order.
+            stops: no range overlaps the next; where they touch they are merged.
+        """
+        made = cls()
+        if starts:
+            made._starts = [starts[0]]
+            made._starts += [b for a, b in zip(stops, starts[1:], strict=False) if a != b]
+            made._stops = [a for a, b in zip(stops, starts[1:], strict=False) if a != b]
+            made._stops.append(stops[-1])
+            made._count = sum(made._stops) - sum(made._starts)
+        return made
+
+    def gaps(self, stop: int) -> RangeSet:
+        """What of ``[0, stop)`` is not in the set, which has nothing beyond; O(ranges)."""
+        starts, stops = [0, *self._stops[self._head :]], [*self._starts[self._head :], stop]
+        if stops[0] == 0:
+            del starts[0], stops[0]
+        if starts and starts[-1] == stop:
+            del starts[-1], stops[-1]
+        return RangeSet.of_sorted(starts, stops)
+
+    def without(self, part: RangeSet) -> RangeSet:
+        """What is left when a part of it is taken out; O(ranges of both)."""
+        # Where the one begins or the other ends something begins, and the other way round.
+        starts = sorted([*self._starts[self._head :], *part._stops[part._head :]])
+        stops = sorted([*self._stops[self._head :], *part._starts[part._head :]])
+        pairs = [(a, b) for a, b in zip(starts, stops, strict=True) if a != b]
+        return RangeSet.of_sorted([a for a, _ in pairs], [b for _, b in pairs])
+
     @property
     def count(self) -> int:
         """How many indices there are; O(1).

@@ -15,6 +15,7 @@ from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.reading import BatchRow
 from farm.server.states import Batch
+from farm.server.waiting import Waiter
 from farm.wire.messages import (
     Append,
     Batches,
@@ -172,6 +173,8 @@ class Clients:
         ready: Callable[[], bool],
         make: Callable[[], Message],
     ) -> None:
+        waiter: Waiter | None = None  # until it is known: the answer may come before `wait` is over
+
         def answer() -> None:
             peer.waiters.discard(waiter)
             peer.answer(number, make)

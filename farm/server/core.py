@@ -70,7 +70,7 @@ class Core(Turns):
         found = recover(self.journal, self.ledger, now=self.loop.time(), wall=self.wall())
         for row in found.rows:
             self._know(row)
-            self.infos[row.id].seq = found.newest.get(row.id, 0)
+            self.infos[row.id].seq = found.newest[row.id]
         self._last, self._seq = found.last_batch, found.last_seq
         self.ghosts = found.ghosts
 

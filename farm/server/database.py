@@ -5,6 +5,7 @@ Apart from `farm.server.journal`, which says what stands in it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -23,6 +24,9 @@ DURABILITY = {"process": "NORMAL", "disk": "FULL"}
 """What survives: the death of the process, or that of the machine's power too (SQLite's
 ``synchronous``: in WAL mode FULL waits for the disk at each commit, NORMAL at checkpoints)."""
 
+_TABLES = {"meta", "batches", "outcomes"}
+"""What every version has."""
+
 _INCREMENTAL = 2  # the value of SQLite's auto_vacuum
 
 
@@ -38,6 +42,7 @@ def open_database(directory: Path, durability: str) -> sqlite3.Connection:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # SQLite gives its other files the mode of this one: results are nobody else's business.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _look(path)
         db = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:
             prepare(db, path, durability)
@@ -49,28 +54,58 @@ def open_database(directory: Path, durability: str) -> sqlite3.Connection:
     return db
 
 
+def _look(path: Path) -> None:
+    """Refuse what is not ours before anything is written: as SQLite closes it, it would be.
+
+    Raises:
+        JournalError: it is not.
+    """
+    # What is damaged here may be whole in the log beside it: that is for `prepare` to say.
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as db,
+    ):
+        _version(db, path)
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The version of a journal; 0 for one that is still to be made.
+
+    Raises:
+        JournalError: it is of a version that this farm does not know, or no journal at all.
+        sqlite3.Error: it cannot be read.
+    """
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables >= _TABLES if version else not tables:
+        if version > VERSION:
+            raise JournalError(
+                f"the journal {path} is of version {version}, this farm writes {VERSION}: "
+                "install the newer farm, or give another directory with --data"
+            )
+        return version
+    what = f"it has {min(tables - _TABLES, default='')!r}" if tables else "it has no tables"
+    raise JournalError(
+        f"{path} is the database of something else, not a journal ({what}): "
+        "give another directory with --data"
+    )
+
+
 def prepare(db: sqlite3.Connection, path: Path, durability: str) -> None:
     """Take hold of a database, and make it one of this version.
 
     Raises:
-        JournalError: it is of a version that this farm does not know.
+        JournalError: it is of a version that this farm does not know, or no journal at all.
         sqlite3.Error: it cannot be used.
     """
     # Exclusive: a second server on the same directory is refused, by whichever way this one ended
     # the lock goes with it.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise JournalError(
-            f"the journal {path} is of version {version}, this farm writes {VERSION}: "
-            "install the newer farm, or give another directory with --data"
-        )
-    foreign = db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone() if not version else ()
-    if foreign:
-        raise JournalError(
-            f"{path} is the database of something else, not a journal (it has {foreign[0]!r}): "
-            "give another directory with --data"
-        )
+    version = _version(db, path)
+    if 0 < version < VERSION:
+        _check(db)
     if version == 0:
         db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # before there is any table
     db.execute("PRAGMA journal_mode = WAL")
@@ -85,6 +120,20 @@ def prepare(db: sqlite3.Connection, path: Path, durability: str) -> None:
     db.execute("BEGIN EXCLUSIVE")
     db.execute("COMMIT")
     _let_shrink(db, path)
+    if version < VERSION:
+        # An older farm is to see in the file itself that it is too old for it.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Before a journal is changed as a whole.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"malformed: {found}")
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -23,6 +23,11 @@ _NOTHING = pickle.dumps([None], 4)
 _TABLES = ("outcomes", "attempts", "blocks")
 """Those that may have very many rows of one batch."""
 
+_ADD_SHARE = (
+    "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (batch, node) DO UPDATE"
+    " SET done = done + excluded.done, seconds = seconds + excluded.seconds"
+)
+
 _encode = msgspec.msgpack.encode
 
 
@@ -40,11 +45,49 @@ class Journal(Reader):
     def __init__(self, directory: Path, durability: str = "process") -> None:
         self.path = directory / FILE_NAME
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._shares: dict[tuple[int, str], tuple[int, float]] = {}
+        self.pending_bytes = 0
+        """Of results that wait for `commit`."""
         super().__init__(self._open(directory, durability))
-        self.server: str = self._one("SELECT value FROM meta WHERE key = 'server'")
+        try:
+            self.server: str = self._identity()
+            self._place = self._file()
+        except (sqlite3.Error, OSError) as error:
+            self._db.close()
+            raise self.refusal(error) from error
 
     def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
         return open_database(directory, durability)
+
+    def _identity(self) -> str:
+        found: str | None = self._one("SELECT value FROM meta WHERE key = 'server'")
+        if found is None:
+            raise sqlite3.DatabaseError("malformed: it does not say whose it is")
+        return found
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file lies at the journal's place by now; None for one in memory alone."""
+        path = self._db.execute("PRAGMA database_list").fetchone()[2]
+        found = Path(path).stat() if path else None
+        return found and (found.st_dev, found.st_ino)
+
+    def check_there(self) -> None:
+        """SQLite goes on writing to a file that nobody will ever find again.
+
+        Raises:
+            JournalError: the file was removed, or its directory was, or another is in its place.
+        """
+        try:
+            there = self._file() == self._place
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        except OSError:
+            return  # a disk that does not answer says so when it is written to
+        if not there:
+            raise JournalError(
+                f"the journal {self.path} is not there any more: it was removed, moved or replaced "
+                "while it was in use. Nothing was acknowledged since; put it back and start again"
+            )
 
     def refusal(self, error: Exception) -> JournalError:
         """Why the journal cannot be used, for people."""
@@ -65,19 +108,25 @@ class Journal(Reader):
 
         Raises:
             sqlite3.Error: it could not be written, and nothing of it was.
+            JournalError: the file is not there any more.
         """
         if not self._pending:
             return
+        self.check_there()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for sql, parameters in self._pending:
                 self._db.execute(sql, parameters)
+            for (batch, node), share in self._shares.items():
+                self._db.execute(_ADD_SHARE, (batch, node, *share))
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
         self._pending.clear()
+        self._shares.clear()
+        self.pending_bytes = 0
 
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
@@ -128,6 +177,9 @@ class Journal(Reader):
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             seq, batch, *part, node, elapsed, first, payload, seconds,
         )  # fmt: skip
+        self.pending_bytes += len(payload)
+        done, so_far = self._shares.get((batch, node), (0, 0.0))
+        self._shares[batch, node] = done + part[1] - part[0], so_far + elapsed
 
     def add_failed(
         self, seq: int, batch: int, index: int, node: str, elapsed: float, failure: Failure
@@ -211,6 +263,7 @@ class Journal(Reader):
             if not more:
                 self._db.execute("DELETE FROM begun WHERE batch = ?", (batch,))
                 self._db.execute("DELETE FROM popped WHERE batch = ?", (batch,))
+                self._db.execute("DELETE FROM shares WHERE batch = ?", (batch,))
                 self._db.execute("DELETE FROM batches WHERE id = ?", (batch,))
                 self._db.execute(
                     "DELETE FROM code WHERE digest NOT IN (SELECT digest FROM batches)"
@@ -268,4 +321,8 @@ class Journal(Reader):
         except sqlite3.Error as error:
             raise self.refusal(error) from error
         finally:
-            self._db.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the directory; what waits was never acknowledged."""
+        self._db.close()

@@ -113,7 +113,12 @@ class FarmServer(managers.Server):
         self._stopping = asyncio.Event()
         if self._stop_asked:
             self._stopping.set()
-        self._wire_up(loop)
+        try:
+            self._wire_up(loop)
+        except BaseException:
+            self._socket.close()
+            self.journal.abandon()
+            raise
         _on_signals(loop, self._stopping.set)
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG)
         sweeper = asyncio.create_task(self._sweep())
@@ -124,6 +129,8 @@ class FarmServer(managers.Server):
             stopped.cancel()
             if sweeper.done():
                 sweeper.result()
+            if isinstance(self._reason, JournalError):
+                raise self._reason
             if self._reason is not None:
                 raise JournalError(
                     f"the journal {self.journal.path} cannot be used any more: {self._reason}. "
@@ -134,7 +141,10 @@ class FarmServer(managers.Server):
             sweeper.cancel()
             for connection in list(self._connections):
                 connection.close()
-            self.journal.close()
+            if self._reason is None:
+                self.journal.close()
+            else:
+                self.journal.abandon()
 
     def _give_up(self, reason: Exception) -> None:
         self._reason = reason

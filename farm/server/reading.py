@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.wire.messages import Block, Failure, Outcome, Range
 
@@ -20,6 +21,7 @@ PAGE_ROWS = 1000
 _files = msgspec.msgpack.Decoder(dict[str, bytes])
 _options = msgspec.msgpack.Decoder(Options)
 _failures = msgspec.msgpack.Decoder(Failure)
+_numbers = msgspec.json.Decoder(list[int])
 _ranges = msgspec.msgpack.Decoder(list[Range])
 
 # Every row before the one that holds the index ends before it: the database's index on `start` is
@@ -105,37 +107,41 @@ class Reader:
         seq = self._one("SELECT max(seq) FROM outcomes") or 0
         return max(batch, int(known.get("batch", 0))), max(seq, int(known.get("seq", 0)))
 
-    def newest(self) -> dict[int, int]:
-        """The place of the newest outcome of each batch that has one."""
-        return dict(
-            self._db.execute(
-                "SELECT batch, max(seq) FROM outcomes INDEXED BY outcomes_by_time GROUP BY batch"
-            )
-        )
+    def newest(self, batch: int) -> int:
+        """The place of the newest outcome of a batch; 0 if it has none."""
+        return self._one("SELECT max(seq) FROM outcomes WHERE batch = ?", batch) or 0
 
-    def recorded(self) -> tuple[dict[int, list[Range]], dict[int, list[Range]]]:
-        """What is done, and what has failed: ranges in index order, merged, by batch."""
-        failures = set(self._db.execute("SELECT batch, start FROM outcomes WHERE failure NOT NULL"))
-        done: dict[int, list[Range]] = {}
-        failed: dict[int, list[Range]] = {}
-        # One read of an index that holds all of it; a million rows take a second.
-        for batch, start, stop in self._db.execute(
-            "SELECT batch, start, stop FROM outcomes INDEXED BY outcomes_by_index"
-            " ORDER BY batch, start"
-        ):
-            found = failed if failures and (batch, start) in failures else done
-            ranges = found.setdefault(batch, [])
-            if ranges and ranges[-1][1] == start:
-                ranges[-1] = (ranges[-1][0], stop)
-            else:
-                ranges.append((start, stop))
-        return done, failed
+    def failed(self, batch: int) -> RangeSet:
+        """The tasks of a batch that have failed."""
+        return self._tasks(
+            "SELECT start, start + 1 AS stop FROM outcomes INDEXED BY failures_by_index"
+            " WHERE batch = ? AND failure IS NOT NULL ORDER BY start", batch,
+        )  # fmt: skip
+
+    def recorded(self, batch: int) -> RangeSet:
+        """The tasks of a batch that have an outcome."""
+        return self._tasks(
+            "SELECT start, stop FROM outcomes INDEXED BY outcomes_by_index"
+            " WHERE batch = ? ORDER BY start", batch,
+        )  # fmt: skip
+
+    def _tasks(self, sql: str, batch: int) -> RangeSet:
+        # One row of two long texts: a million rows of two numbers would take seconds.
+        texts = self._db.execute(
+            f"SELECT group_concat(start), group_concat(stop) FROM ({sql})", (batch,)
+        ).fetchone()
+        starts, stops = (_numbers.decode(f"[{text or ''}]") for text in texts)
+        return RangeSet.of_sorted(sorted(starts), sorted(stops))
 
     def shares(self) -> Iterator[tuple[int, str, int, float]]:
-        """What each node did: batch, node, tasks done, and seconds, also of those that failed."""
+        """What each node did: batch, node, tasks done and their seconds."""
+        yield from self._db.execute("SELECT batch, node, done, seconds FROM shares")
+
+    def failed_seconds(self) -> Iterator[tuple[int, float]]:
+        """By batch, the seconds of the tasks that have failed."""
         yield from self._db.execute(
-            "SELECT batch, node, sum(CASE WHEN failure IS NULL THEN stop - start ELSE 0 END),"
-            " sum(elapsed) FROM outcomes GROUP BY batch, node, failure IS NULL"
+            "SELECT batch, sum(elapsed) FROM outcomes INDEXED BY failures_by_index"
+            " WHERE failure IS NOT NULL GROUP BY batch"
         )
 
     def popped(self, batch: int) -> set[int]:

@@ -51,11 +51,13 @@ def recover(journal: Journal, ledger: Ledger, *, now: float, wall: float) -> Fou
         JournalError: what is in it cannot be read.
     """
     try:
-        found = Found(list(journal.batches()), journal.newest(), *journal.highest())
+        rows = list(journal.batches())
+        newest = {row.id: journal.newest(row.id) for row in rows}
+        found = Found(rows, newest, *journal.highest())
         for row in found.rows:
             ledger.submit(row.id, row.total, row.options, open=row.open, paused=row.paused)
         replay = Replay(ledger)
-        _outcomes(journal, ledger, replay)
+        _outcomes(journal, ledger, replay, found.rows)
         for row in found.rows:
             if row.cancelled:
                 replay.dropped(row.id, row.dropped)
@@ -66,15 +68,20 @@ def recover(journal: Journal, ledger: Ledger, *, now: float, wall: float) -> Fou
     return found
 
 
-def _outcomes(journal: Journal, ledger: Ledger, replay: Replay) -> None:
-    done, failed = journal.recorded()
-    for recorded, is_failed in ((done, False), (failed, True)):
-        for batch, ranges in recorded.items():
-            if batch in ledger.batches:  # else it was forgotten, and its rows are being removed
-                replay.outcomes(batch, ranges, failed=is_failed)
+def _outcomes(journal: Journal, ledger: Ledger, replay: Replay, rows: list[BatchRow]) -> None:
+    for row in rows:
+        failed = journal.failed(row.id)
+        if row.ended and not row.cancelled:
+            replay.ended(row.id, failed)  # which are most: their outcomes need not be read
+        else:
+            replay.recorded(row.id, journal.recorded(row.id), failed)
+    # Of a batch that was forgotten, the rows are being removed.
     for batch, node, tasks, seconds in journal.shares():
         if batch in ledger.batches:
             replay.share(batch, node, tasks, seconds)
+    for batch, seconds in journal.failed_seconds():
+        if batch in ledger.batches:
+            replay.share(batch, "", 0, seconds)
 
 
 def _attempts(journal: Journal, ledger: Ledger, replay: Replay, now: float, wall: float) -> None:

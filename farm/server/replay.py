@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from farm.batch.ranges import RangeSet
 from farm.server.holding import hold
 from farm.server.ledger import Ledger
 from farm.server.states import Range, Share
@@ -19,8 +20,22 @@ class Replay:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    def ended(self, batch: int, failed: RangeSet) -> None:
+        """All tasks of a batch have an outcome; these have failed."""
+        everything = RangeSet([(0, self._ledger.batches[batch].total)])
+        self.recorded(batch, everything, failed)
+
+    def recorded(self, batch: int, recorded: RangeSet, failed: RangeSet) -> None:
+        """These tasks of a batch have an outcome, of which these have failed; all at once."""
+        state = self._ledger.batches[batch]
+        state.pending, state.failed = recorded.gaps(state.total), failed
+        state.done = recorded.without(failed) if failed else recorded
+        for start, stop in failed:
+            for index in range(start, stop):
+                state.attempts[index] = state.attempts.get(index, 0) + 1
+
     def outcomes(self, batch: int, ranges: Iterable[Range], *, failed: bool) -> None:
-        """Outcomes that the journal holds, in index order."""
+        """Some more outcomes, in index order."""
         state = self._ledger.batches[batch]
         known = state.failed if failed else state.done
         for start, stop in ranges:
@@ -37,9 +52,10 @@ class Replay:
         """
         state = self._ledger.batches[batch]
         state.cancelled, state.open = True, False
-        for start, stop in [*state.pending, *state.again] if ranges is None else ranges:
+        if ranges is None:
+            state.dropped, state.pending = state.pending, RangeSet()
+        for start, stop in ranges or ():
             state.pending.discard(start, stop)
-            state.again.discard(start, stop)
             state.dropped.add(start, stop)
         self._ledger.rank(state)
 

@@ -56,6 +56,15 @@ CREATE INDEX outcomes_by_index ON outcomes (batch, start, stop);
 CREATE INDEX outcomes_by_time ON outcomes (batch, seq);
 CREATE INDEX failures_by_index ON outcomes (batch, start) WHERE failure IS NOT NULL;
 
+-- What each node has done of a batch: the sum over its outcomes, so that a start need not read them.
+CREATE TABLE shares (
+    batch   INTEGER NOT NULL,
+    node    TEXT NOT NULL,
+    done    INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (batch, node)
+) WITHOUT ROWID;
+
 -- Failed attempts of tasks that were tried again.
 CREATE TABLE attempts (
     batch   INTEGER NOT NULL,

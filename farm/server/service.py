@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 
+from farm.errors import JournalError
 from farm.server.around import Hooks
 from farm.server.clients import Clients
 from farm.server.controls import Controls
@@ -48,6 +49,7 @@ class Service:
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._give_up = give_up
         hooks = Hooks(lambda: self.desk.hand_out(), lambda batch: self.desk.drop(batch), give_up)
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
         self.desk = NodeDesk(self.core)
@@ -89,6 +91,10 @@ class Service:
         """To be called every `farm.server.nodes.SWEEP_SECONDS`."""
         self.desk.sweep()
         self._pruner.sweep()
+        try:
+            self.core.journal.check_there()
+        except JournalError as error:
+            self._give_up(error)
 
     def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
         self._sessions.greet(peer, request.session, request.connection)

@@ -26,14 +26,17 @@ COMPLAINT_SECONDS = 60.0
 """Between lines in the log about one and the same full disk."""
 
 MAX_PENDING_RECORDS = 100_000
-"""Records that may wait for a journal that cannot be written; then requests are refused."""
+MAX_PENDING_BYTES = 256 * 1024 * 1024
+"""Records, and bytes of results in them, that may wait for a journal that cannot be written; then
+requests are refused."""
 
 
 @dataclass(slots=True)
 class _Turn:
     """What the end of this turn of the loop has to do."""
 
-    answers: deque[Callable[[], None]] = field(default_factory=deque)
+    answers: deque[tuple[Callable[[], None], bool]] = field(default_factory=deque)
+    """Each with whether it acknowledges something."""
     touched: set[int] = field(default_factory=set)
 
 
@@ -71,13 +74,16 @@ class Turns:
 
     def answer(self, send: Callable[[], None]) -> None:
         """Send an answer, once what came before it is journalled."""
-        self._turn.answers.append(send)
+        self._answer(send, acknowledges=True)
+
+    def _answer(self, send: Callable[[], None], *, acknowledges: bool) -> None:
+        self._turn.answers.append((send, acknowledges))
         self.plan_flush()
 
     def tell(self, send: Callable[[], None]) -> None:
         """Send an answer that acknowledges nothing: at once where the journal cannot be written."""
         if self._stalled is None:
-            self.answer(send)
+            self._answer(send, acknowledges=False)
         else:
             self._guarded(send)
 
@@ -105,7 +111,8 @@ class Turns:
         Raises:
             RequestError: the journal has not been writable for so long that no more is taken.
         """
-        if self.journal.pending > MAX_PENDING_RECORDS:
+        journal = self.journal
+        if journal.pending > MAX_PENDING_RECORDS or journal.pending_bytes > MAX_PENDING_BYTES:
             raise RequestError("journal", "the journal cannot be written; see the server's log")
 
     def plan_flush(self) -> None:
@@ -130,7 +137,7 @@ class Turns:
             self._stalled = None
         self._flush_planned = False
         turn, self._turn = self._turn, _Turn()
-        for send in turn.answers:
+        for send, _ in turn.answers:
             self._guarded(send)
         self._guarded(self._hand_out)
         for batch in turn.touched:
@@ -147,6 +154,12 @@ class Turns:
             )  # fmt: skip
         self._stalled = str(error)
         self.loop.call_later(RETRY_SECONDS, self._flush)
+        answers, self._turn.answers = self._turn.answers, deque()
+        for send, acknowledges in answers:
+            if acknowledges:
+                self._turn.answers.append((send, True))
+            else:
+                self._guarded(send)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:

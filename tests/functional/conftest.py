@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from farm_disk import Disk, mounted_disk
 from functional_farm import FarmCli, marked_processes
 
 
@@ -32,3 +33,11 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     for pid in left:
         cli.kill(pid)
     assert not left, f"processes were left behind: {left}, of {marked_processes(cli.mark)}"
+
+
+@pytest.fixture
+def disk(tmp_path: Path, farm_cli: FarmCli) -> Iterator[Disk]:
+    """A disk of 4 MB, there until nothing runs any more."""
+    with mounted_disk(tmp_path / "disk", 4) as mounted:
+        yield mounted
+        farm_cli.stop_all()

@@ -204,6 +204,13 @@ class FarmCli:
         path.write_text(yaml, encoding="utf-8")
         return path
 
+    def refused_serve(self, data: Path) -> str:
+        """Start a server that does not come up for its directory's sake; what it says."""
+        ran = self.run("serve", "--port", "0", "--data", data)
+        assert (ran.code, ran.out) == (2, ""), ran
+        assert "Traceback" not in ran.err
+        return ran.err
+
     def rows(self, path: Path) -> list[Any]:
         """The objects in a file of JSON lines."""
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

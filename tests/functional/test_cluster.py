@@ -194,6 +194,21 @@ def wait_for_it(index):
     assert farm_cli.run("nodes", "--json").json["nodes"][0]["state"] == "left"
 
 
+def test_a_node_that_is_told_to_stop_waits_no_longer_than_its_grace(farm_cli: FarmCli) -> None:
+    farm_cli.serve()
+    node = farm_cli.worker("node", "--grace", "1.5")
+    file = farm_cli.batch_file("python: tasks.py:hang\nparams: {count: 1}", ENDLESS)
+    farm_cli.run("submit", file)
+    wait_until(lambda: (farm_cli.home / "begun-0").exists())
+
+    told = time.monotonic()
+    node.signal(signal.SIGTERM)
+
+    assert node.wait(15.0).code == 0
+    assert 1.4 < time.monotonic() - told < 8.0
+    wait_until(lambda: farm_cli.status()["pending"] == 1)
+
+
 def test_a_second_signal_stops_a_node_at_once(farm_cli: FarmCli) -> None:
     farm_cli.serve()
     node = farm_cli.worker("node")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import array
 import doctest
 
 import pytest
 
+from farm import delivery
 from farm import node as module
 from farm.engines import base
 from farm.node import CHUNK_SECONDS, MAX_IDLE_BATCHES, Node
-from farm.wire.leases import Failed, Held, Lease, Part
+from farm.wire.leases import Failed, Held, Lease, Part, Want
 from farm.wire.messages import Block
 
 SECONDS = b"\0\0\0\0"
@@ -25,9 +27,12 @@ def ready_node(slots: int = 2, count: int = 100, mean: float = 0.0, batch: int =
     return node
 
 
-def give(node: Node, batch: int, count: int, mean: float = 0.0, *, by_value: bool = False) -> None:
+def give(
+    node: Node, batch: int, count: int, mean: float = 0.0, *, by_value: bool = False,
+    once: bool = False,
+) -> None:  # fmt: skip
     node.lease(Lease(batch, [(0, count)], mean))
-    node.program_ready(batch, by_value=by_value)
+    node.program_ready(batch, by_value=by_value, once=once)
 
 
 def sizes(node: Node, idle: int = 2, ahead: int = 0) -> list[int]:
@@ -131,60 +136,60 @@ def test_the_blocks_that_are_kept_have_a_bound():
 
 def test_idle_slots_are_asked_for_once():
     node = Node(4)
-    assert node.want(3) == 3
-    assert node.want(3) == 0
-    assert node.want(4) == 4
+    assert node.want(3) == Want(3, 3)
+    assert node.want(3) is None
+    assert node.want(4) == Want(4, 4)
     node.disconnected()
-    assert node.want(3) == 3
+    assert node.want(3) == Want(3, 3)
 
 
 def test_a_node_with_work_in_stock_wants_nothing():
     node = ready_node(mean=1.0)
     node.chunks(2, 0)
-    assert node.want(0) == 0
+    assert node.want(0) is None
 
 
 def test_the_next_lease_of_short_tasks_is_wanted_before_this_one_ends():
     node = ready_node(count=4, mean=0.001)
     node.chunks(2, 0)
-    assert node.want(0) == 2
+    assert node.want(0) == Want(2, 0)
 
 
 def test_no_more_is_wanted_while_a_program_or_a_block_is_on_its_way():
     node = Node(2)
     node.lease(Lease(1, [(0, 2)]))
-    assert node.want(2) == 0
+    assert node.want(2) is None
     node.program_ready(1, by_value=True)
     node.missing_blocks()
-    assert node.want(2) == 0
+    assert node.want(2) is None
 
 
 def test_a_draining_node_wants_nothing_and_gives_back_what_has_not_begun():
     node = ready_node(count=5)
     node.chunks(2, 0)
     node.drain()
-    assert node.want(2) == 0
-    assert node.report().returned == [Held(1, [(2, 5)])]
+    assert node.want(2) is None
+    assert node.delivery.report(1).returned == [Held(1, [(2, 5)])]
     node.lease(Lease(1, [(7, 9)]))
-    assert node.report().returned == [Held(1, [(7, 9)])]
+    assert node.delivery.report(2).returned == [Held(1, [(7, 9)])]
 
 
 def test_no_more_is_wanted_while_too_much_is_not_acknowledged(monkeypatch):
-    monkeypatch.setattr(module, "MAX_UNACKNOWLEDGED", 10)
+    monkeypatch.setattr(module, "MAX_UNDELIVERED", 10)
     node = ready_node(count=2)
     node.chunks(2, 0)
     node.events([part(1, 0, 1, b"x" * 11)])
-    node.sent(1, node.report())
-    assert node.want(2) == 0
-    node.acknowledged(1)
-    assert node.want(2) == 2
+    node.delivery.report(1)
+    assert node.want(2) is None
+    node.delivery.acknowledged(1)
+    assert node.want(2) == Want(2, 2)
 
 
 # -- reports ----------------------------------------------------------------------------------
 
 
 def test_a_report_has_a_bound(monkeypatch):
-    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100)
+    monkeypatch.setattr(delivery, "MAX_REPORT_BYTES", 100)
     node = ready_node(count=20)
     node.chunks(20, 0)
     node.events([part(1, i, i + 1, b"x" * 40) for i in range(5)])
@@ -192,17 +197,17 @@ def test_a_report_has_a_bound(monkeypatch):
         base.Failed(1, 1, i, "error", "E", "", "", b"x" * 60, 0.1) for i in range(5, 8)
     ])  # fmt: skip
     reports = []
-    while (report := node.report()) is not None:
+    while (report := node.delivery.report(len(reports))) is not None:
         reports.append((len(report.parts), len(report.failed)))
     assert reports == [(2, 1), (2, 1), (1, 1)]
 
 
 def test_one_result_that_is_larger_than_a_report_is_a_report(monkeypatch):
-    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 10)
+    monkeypatch.setattr(delivery, "MAX_REPORT_BYTES", 10)
     node = ready_node()
     node.chunks(2, 0)
     node.events([part(1, 0, 1, b"x" * 50), part(1, 1, 2, b"x" * 50)])
-    assert len(node.report().parts) == 1
+    assert len(node.delivery.report(1).parts) == 1
 
 
 def test_what_was_not_acknowledged_is_reported_again_in_its_order():
@@ -211,11 +216,11 @@ def test_what_was_not_acknowledged_is_reported_again_in_its_order():
     for index in range(3):
         node.events([part(1, index, index + 1)])
         if index < 2:
-            node.sent(index + 1, node.report())
-    node.acknowledged(1)
+            node.delivery.report(index + 1)
+    node.delivery.acknowledged(1)
     node.disconnected()
-    assert [p.start for p in node.report().parts] == [1, 2]
-    node.acknowledged(2)
+    assert [p.start for p in node.delivery.report(3).parts] == [1, 2]
+    node.delivery.acknowledged(2)
 
 
 def test_what_is_not_reported_yet_is_presented():
@@ -224,7 +229,7 @@ def test_what_is_not_reported_yet_is_presented():
     node.chunks(4, 0)
     node.events([part(1, 0, 1)])
     node.events([base.Failed(1, 1, 1, "error", "E", "", "", None, 0.1)])
-    node.sent(1, node.report())
+    node.delivery.report(1)
     node.events([part(1, 2, 3)])
     node.disconnected()
     assert node.held() == [Held(1, [(0, 4)])]
@@ -243,7 +248,7 @@ def test_a_dropped_batch_is_not_reported():
     node.events([part(1, 0, 1)])
     node.dropped(1)
     node.events([part(1, 1, 2)])
-    assert node.report() is None
+    assert node.delivery.report(1) is None
     assert node.held() == []
 
 
@@ -262,7 +267,7 @@ def test_few_batches_without_work_are_kept():
 def test_tasks_that_take_no_time_are_no_division_by_zero(seconds):
     node = ready_node(count=1000)
     node.chunks(1, 0)
-    node.learn(1, 1, seconds)
+    node.events([base.Part(1, 1, 0, 1, b"p", array.array("f", [seconds]).tobytes())])
     assert sizes(node, idle=1) == [250]
 
 
@@ -270,9 +275,100 @@ def test_parts_keep_what_the_engine_said():
     node = ready_node()
     node.chunks(2, 0)
     node.events([base.Failed(1, 1, 1, "crash", "T", "m", "tb", b"e", 0.5), part(1, 0, 1, b"r")])
-    report = node.report()
+    report = node.delivery.report(1)
     assert report.parts == [Part(1, 0, 1, b"r", SECONDS)]
     (failed,) = report.failed
     assert isinstance(failed, Failed)
     assert (failed.index, failed.seconds, failed.failure.kind) == (1, 0.5, "crash")
     assert (failed.failure.traceback, failed.failure.exception) == ("tb", b"e")
+
+
+# -- tasks that must not run twice ---------------------------------------------------------------
+
+
+def once_node(count: int = 10, mean: float = 0.0) -> Node:
+    node = Node(2)
+    give(node, 1, count, mean, once=True)
+    return node
+
+
+def test_tasks_that_must_not_run_twice_come_alone_and_never_behind_another():
+    node = once_node(count=100, mean=1e-6)
+    assert sizes(node, idle=2, ahead=2) == [1, 1]
+    assert node.chunks(idle=0, ahead=2) == []
+
+
+def test_others_go_behind_a_running_one_although_some_must_not_run_twice():
+    node = once_node(mean=1e-6)
+    give(node, 2, 10, 1e-6)
+    assert [(c.batch, behind) for c, behind in node.chunks(idle=0, ahead=1)] == [(2, True)]
+
+
+def test_what_a_dead_slot_may_have_begun_is_lost_if_it_must_not_run_twice():
+    node = once_node(count=3)
+    node.chunks(2, 0)
+    node.events([base.Ended(1, 1, [(0, 1)], begun=True)])
+    report = node.delivery.report(1)
+    (failed,) = report.failed
+    assert (failed.index, failed.failure.kind) == (0, "lost")
+    assert "`rerun: false`" in failed.failure.text
+    assert report.returned == []
+    assert [chunk.start for chunk, _ in node.chunks(2, 0)] == [2], "the lost one is not run again"
+
+
+def test_what_a_dead_slot_had_not_begun_is_run_although_it_must_not_run_twice():
+    node = once_node(count=1)
+    node.chunks(1, 0)
+    node.events([base.Ended(1, 1, [(0, 1)])])
+    assert node.delivery.report(1) is None
+    assert [chunk.start for chunk, _ in node.chunks(1, 0)] == [0]
+
+
+def test_what_a_dead_slot_had_begun_is_run_again_if_it_may():
+    node = ready_node(count=1)
+    node.chunks(1, 0)
+    node.events([base.Ended(1, 1, [(0, 1)], begun=True)])
+    assert node.delivery.report(1) is None
+    assert [chunk.start for chunk, _ in node.chunks(1, 0)] == [0]
+
+
+# -- a batch that is paused ----------------------------------------------------------------------
+
+
+def test_what_has_not_begun_of_a_paused_batch_is_given_back_and_the_rest_runs_on():
+    node = ready_node(count=5)
+    give(node, 2, 5)
+    node.chunks(2, 0)
+    node.recall(1)
+    node.recall(9)
+    assert node.delivery.report(1).returned == [Held(1, [(2, 5)])]
+    assert node.held() == [Held(1, [(0, 2)]), Held(2, [(0, 5)])]
+    node.recall(1)
+    assert node.delivery.report(2) is None
+
+
+# -- at the end ----------------------------------------------------------------------------------
+
+
+def test_a_node_is_drained_once_all_it_told_is_acknowledged():
+    node = ready_node(count=1)
+    node.chunks(1, 0)
+    node.drain()
+    node.events([part(1, 0, 1)])
+    assert not node.drained, "its chunk has not ended"
+    node.events([base.Ended(1, 1, [])])
+    assert not node.drained
+    node.delivery.report(1)
+    assert not node.drained
+    node.delivery.acknowledged(1)
+    assert node.drained
+
+
+def test_an_idle_batch_that_is_forgotten_still_delivers(monkeypatch):
+    monkeypatch.setattr(module, "MAX_IDLE_BATCHES", 0)
+    node = ready_node(count=1)
+    node.chunks(1, 0)
+    node.events([part(1, 0, 1), base.Ended(1, 1, [])])
+    assert node.forget_idle() == [1]
+    assert node.held() == [Held(1, [(0, 1)])]
+    assert [p.start for p in node.delivery.report(1).parts] == [0]

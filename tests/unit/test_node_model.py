@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -11,7 +13,7 @@ from farm.engines import base
 from farm.node import Node
 from farm.wire.leases import Lease, Report
 
-SECONDS = b"\0\0\0\0"
+SECONDS = array.array("f", [0.001]).tobytes()
 
 
 def indices(ranges) -> set[int]:
@@ -26,6 +28,7 @@ class NodeMachine(RuleBasedStateMachine):
     """
 
     BATCHES = (1, 2)
+    ONCE = 2  # its tasks must not run twice
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +40,7 @@ class NodeMachine(RuleBasedStateMachine):
         self.sent: dict[int, Report] = {}
         self.number = 0
         self.settled: set[tuple[int, int]] = set()
+        self.lost: set[tuple[int, int]] = set()  # must not run again
         self.dropped: set[tuple[int, int]] = set()  # reports of these may still be on their way
 
     @rule(batch=st.sampled_from(BATCHES), count=st.integers(1, 9), gap=st.integers(0, 2),
@@ -49,7 +53,7 @@ class NodeMachine(RuleBasedStateMachine):
 
     @rule(batch=st.sampled_from(BATCHES))
     def program_comes(self, batch: int) -> None:
-        self.node.program_ready(batch, by_value=False)
+        self.node.program_ready(batch, by_value=False, once=batch == self.ONCE)
 
     @rule(idle=st.integers(0, 2), ahead=st.integers(0, 2))
     def run(self, idle: int, ahead: int) -> None:
@@ -60,6 +64,8 @@ class NodeMachine(RuleBasedStateMachine):
             assert chunk.id not in self.running
             self.running[chunk.id] = chunk
             self.over[chunk.id] = set()
+            mine = {(chunk.batch, index) for index in range(chunk.start, chunk.stop)}
+            assert not mine & self.lost, "run again although it may have run"
 
     def _open(self, data: st.DataObject) -> tuple[base.Chunk, list[int]]:
         chunk = self.running[data.draw(st.sampled_from(sorted(self.running)))]
@@ -76,7 +82,6 @@ class NodeMachine(RuleBasedStateMachine):
             part = base.Part(chunk.id, chunk.batch, left[0], stop, b"p", SECONDS * (stop - left[0]))
             self.over[chunk.id] |= set(range(left[0], stop))
             self.node.events([part])
-            self.node.learn(chunk.batch, stop - left[0], 0.001)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -91,17 +96,23 @@ class NodeMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def a_chunk_ends(self, data: st.DataObject) -> None:
-        """Because it is done, or because its slot died."""
+        """Because it is done, or because its slot died, which may have begun the rest."""
         chunk, left = self._open(data)
         del self.running[chunk.id]
         lost = list(RangeSet((index, index + 1) for index in left))
-        self.node.events([base.Ended(chunk.id, chunk.batch, lost)])
+        begun = data.draw(st.booleans())
+        if begun and chunk.batch == self.ONCE:
+            self.lost |= {(chunk.batch, index) for index in left}
+        self.node.events([base.Ended(chunk.id, chunk.batch, lost, begun=begun)])
+
+    @rule(batch=st.sampled_from(BATCHES))
+    def the_batch_is_paused(self, batch: int) -> None:
+        self.node.recall(batch)
 
     @rule()
     def report(self) -> None:
-        while (report := self.node.report()) is not None:
+        while (report := self.node.delivery.report(self.number + 1)) is not None:
             self.number += 1
-            self.node.sent(self.number, report)
             self.sent[self.number] = report
 
     @precondition(lambda self: self.sent)
@@ -109,7 +120,7 @@ class NodeMachine(RuleBasedStateMachine):
     def the_oldest_report_is_acknowledged(self) -> None:
         number = min(self.sent)
         self._settle(self.sent.pop(number))
-        self.node.acknowledged(number)
+        self.node.delivery.acknowledged(number)
 
     def _settle(self, report: Report) -> None:
         told = [(p.batch, i) for p in report.parts for i in range(p.start, p.stop)]
@@ -145,7 +156,7 @@ class NodeMachine(RuleBasedStateMachine):
     @invariant()
     def everything_leased_is_in_exactly_one_place(self) -> None:
         held = {(h.batch, i) for h in self.node.held() for i in indices(h.ranges)}
-        waiting = [*self.sent.values(), Report([], [], self.node._returned)]
+        waiting = [*self.sent.values(), Report([], [], self.node.delivery._returned)]
         returned = {
             (back.batch, i) for report in waiting for back in report.returned
             for i in indices(back.ranges)
@@ -164,8 +175,9 @@ class NodeMachine(RuleBasedStateMachine):
 
     @invariant()
     def bytes_are_counted(self) -> None:
-        sizes = [len(part.payload) for report in self.sent.values() for part in report.parts]
-        assert self.node._unacknowledged_bytes == sum(sizes)
+        sent = [len(part.payload) for report in self.sent.values() for part in report.parts]
+        waiting = [part.size for part in self.node.delivery._parts]
+        assert self.node.delivery.bytes == sum(sent) + sum(waiting)
 
     @invariant()
     def it_is_drained_when_nothing_is_owed(self) -> None:

@@ -18,3 +18,13 @@ CREATE TABLE begun (
     node  TEXT NOT NULL,
     PRIMARY KEY (batch, task)
 ) WITHOUT ROWID;
+
+CREATE TABLE shares (
+    batch   INTEGER NOT NULL,
+    node    TEXT NOT NULL,
+    done    INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (batch, node)
+) WITHOUT ROWID;
+INSERT INTO shares SELECT batch, node, sum(stop - start), sum(elapsed)
+    FROM outcomes WHERE failure IS NULL GROUP BY batch, node;

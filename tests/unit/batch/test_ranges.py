@@ -51,6 +51,26 @@ class RangesAgainstSets(RuleBasedStateMachine):
         expected = sorted(self.model & set(range(*bounds)))
         assert indices(self.ranges.intersection(*bounds)) == expected
 
+    @rule(beyond=st.integers(0, 3))
+    def gaps(self, beyond: int) -> None:
+        stop = max(self.model, default=-1) + 1 + beyond
+        gaps = self.ranges.gaps(stop)
+        assert indices(gaps) == sorted(set(range(stop)) - self.model)
+        assert gaps == RangeSet(gaps)
+        assert gaps.count == stop - len(self.model)
+
+    @rule(data=st.data())
+    def without_a_part(self, data: st.DataObject) -> None:
+        part = data.draw(st.sets(st.sampled_from(sorted(self.model)))) if self.model else set()
+        left = self.ranges.without(RangeSet((index, index + 1) for index in part))
+        assert indices(left) == sorted(self.model - part)
+        assert left == RangeSet(left)
+
+    @rule()
+    def made_of_single_indices_at_once(self) -> None:
+        starts = sorted(self.model)
+        assert RangeSet.of_sorted(starts, [start + 1 for start in starts]) == self.ranges
+
     @rule()
     def copy_is_independent(self) -> None:
         twin = self.ranges.copy()

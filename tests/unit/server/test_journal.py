@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.errors import JournalError
-from farm.server.journal import FILE_NAME, PAGE_BYTES, PAGE_ROWS, VERSION, BatchRow, Journal
+from farm.server.database import FILE_NAME, VERSION
+from farm.server.journal import Journal
+from farm.server.reading import PAGE_BYTES, PAGE_ROWS, Attempt, BatchRow
 from farm.wire.messages import Block, Failure
 
 FAILURE = Failure("error", "ValueError", "no", "Traceback ...", None)
@@ -45,10 +50,14 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
     first.add_code("d", {"a.py": b"x = 1"})
     first.add_block(2, Block(0, 3, b"items"))
     first.grow_batch(2, 3, open=True)
-    first.set_times(1, 2.0, 3.0, cancelled=True)
+    first.set_state(
+        replace(rows[0], started=2.0, ended=3.0, cancelled=True, paused=True, reason="why",
+                dropped=[(7, 9)])
+    )  # fmt: skip
     add_done(first, 1, 0, 4)
     first.add_failed(2, 1, 4, "n2", 0.1, FAILURE)
-    first.add_attempt(1, 5, "n2", 0.2, 9.0, Failure("crash", "", "gone", ""))
+    first.add_attempt(1, 5, "n2", 0.2, 9.0, 1.5, Failure("crash", "", "gone", ""))
+    first.add_begun(1, 6, "token", "n1")
     first.pop(1, 7)
     first.commit()
     server = first.server
@@ -57,19 +66,24 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
     try:
         assert again.server == server
         assert list(again.batches()) == [
-            row(1, options=Options(2, 3.5, -1), digest="d", started=2.0, ended=3.0, cancelled=True),
+            row(1, options=Options(2, 3.5, -1), digest="d", started=2.0, ended=3.0, cancelled=True,
+                paused=True, reason="why", dropped=[(7, 9)]),
             row(2, open=True, total=3),
-        ]
+        ]  # fmt: skip
         assert again.spec(2) == b"spec 2"
         assert again.spec(3) is None
         assert again.code("d") == {"a.py": b"x = 1"}
         assert again.code("e") is None
         assert again.block(2, 2) == Block(0, 3, b"items")
         assert again.block(2, 3) is None
-        assert list(again.recorded()) == [
-            (1, 1, 0, 4, False, "n1", 0.5), (2, 1, 4, 5, True, "n2", 0.1),
-        ]  # fmt: skip
-        assert list(again.attempts()) == [(1, 5, "crash", 0.2)]
+        assert again.recorded(1) == RangeSet([(0, 5)])
+        assert again.failed(1) == RangeSet([(4, 5)])
+        assert (again.newest(1), again.newest(2)) == (2, 0)
+        assert again.highest() == (2, 2)
+        assert list(again.shares()) == [(1, "n1", 4, 0.5)]
+        assert list(again.failed_seconds()) == [(1, 0.1)]
+        assert list(again.attempts()) == [Attempt(1, 5, "crash", "n2", 0.2, 9.0, 1.5, True)]
+        assert list(again.begun()) == [(1, 6, "token", "n1")]
         assert again.popped(1) == {7}
     finally:
         again.close()
@@ -91,6 +105,46 @@ def test_a_closed_journal_has_written_what_waited(tmp_path):
     again = Journal(tmp_path)
     assert again.spec(1) == b"spec"
     again.close()
+
+
+def test_what_each_node_did_is_summed_up_over_commits_and_restarts(tmp_path):
+    for first in (0, 10):
+        journal = Journal(tmp_path)
+        for index in range(first, first + 10):
+            add_done(journal, index + 1, index, index + 1)
+            if index % 2:
+                journal.commit()
+        journal.add_done(100 + first, 2, (0, 5), "n2", 0.25, 0, b"p", b"\0" * 20)
+        journal.close()
+    journal = Journal(tmp_path)
+    assert list(journal.shares()) == [(1, "n1", 20, 10.0), (2, "n2", 10, 0.5)]
+    journal.forget(2)
+    journal.commit()
+    assert not journal.remove_some(2, 100)
+    assert list(journal.shares()) == [(1, "n1", 20, 10.0)]
+    journal.close()
+
+
+def test_what_is_recorded_is_read_at_once_and_merged(journal):
+    for seq, (start, stop) in enumerate([(6, 8), (0, 3), (3, 6), (2**62, 2**62 + 1)], 1):
+        add_done(journal, seq, start, stop)
+    journal.add_failed(9, 1, 12, "n1", 0.1, FAILURE)
+    journal.add_failed(10, 1, 11, "n1", 0.1, FAILURE)
+    journal.commit()
+    assert list(journal.recorded(1)) == [(0, 8), (11, 13), (2**62, 2**62 + 1)]
+    assert list(journal.failed(1)) == [(11, 13)]
+    assert list(journal.recorded(2)) == list(journal.failed(2)) == []
+
+
+# -- durability -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("process", 1), ("disk", 2)])
+def test_durability_is_that_of_the_database(tmp_path, durability, synchronous):
+    journal = Journal(tmp_path, durability)
+    assert journal._one("PRAGMA synchronous") == synchronous
+    assert journal._one("PRAGMA journal_mode") == "wal"
+    journal.close()
 
 
 # -- pages ------------------------------------------------------------------------------------
@@ -194,6 +248,60 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / FILE_NAME).read_bytes().startswith(b"a letter")
 
 
+@pytest.mark.parametrize("version", [0, 1, VERSION, 77])
+def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path, version):
+    db = sqlite3.connect(tmp_path / FILE_NAME)
+    db.execute("CREATE TABLE bookmarks (url)")
+    db.execute(f"PRAGMA user_version = {version}")
+    db.commit()
+    db.close()
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(JournalError, match=r"the database of something else.*'bookmarks'"):
+        Journal(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_a_journal_without_its_identity_is_refused(tmp_path):
+    Journal(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute("DELETE FROM meta")
+    db.close()
+    with pytest.raises(JournalError, match=r"damaged .*whose it is"):
+        Journal(tmp_path)
+    Path(tmp_path / FILE_NAME).unlink()
+    Journal(tmp_path).close()
+
+
+def test_a_journal_says_its_version_in_the_file_itself(tmp_path):
+    """So that another farm can refuse it without touching it, also while its log is not merged."""
+    journal = Journal(tmp_path)
+    header = (tmp_path / FILE_NAME).read_bytes()[:100]
+    assert int.from_bytes(header[60:64], "big") == VERSION
+    journal.close()
+
+
+@pytest.mark.parametrize("how", ["removed", "directory removed", "replaced", "moved"])
+def test_a_journal_that_is_not_there_any_more_takes_nothing(tmp_path, how):
+    directory = tmp_path / "data"
+    journal = Journal(directory)
+    journal.add_batch(row(), b"spec")
+    journal.commit()
+    journal.check_there()
+    if how == "moved":
+        directory.rename(tmp_path / "elsewhere")
+    elif how == "directory removed":
+        shutil.rmtree(directory)
+    else:
+        (directory / FILE_NAME).unlink()
+    if how == "replaced":
+        (directory / FILE_NAME).touch()
+    journal.add_batch(row(2), b"spec")
+    for step in (journal.check_there, journal.commit, journal.commit):
+        with pytest.raises(JournalError, match="is not there any more: it was removed, moved or"):
+            step()
+    journal.abandon()
+
+
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(JournalError, match="give a directory that can be written with --data"):
@@ -229,11 +337,13 @@ def test_what_cannot_be_written_goes_on_waiting_and_is_written_once(journal):
         with pytest.raises(sqlite3.OperationalError, match="full"):
             journal.commit()
     assert journal.pending == 2
-    assert list(journal.recorded()) == []
+    assert not journal.recorded(1)
     journal._db.execute("PRAGMA max_page_count = 1000000")
     add_done(journal, 3, 2, 3)
     journal.commit()
-    assert [seq for seq, *_ in journal.recorded()] == [1, 2, 3]
+    assert [outcome.start for outcome in journal.outcomes_after(1, 0)[0]] == [0, 1, 2]
+    assert journal.highest() == (1, 3)
+    assert list(journal.shares()) == [(1, "n1", 3, 1.5)]
 
 
 def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
@@ -242,10 +352,10 @@ def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
     for _ in range(2):
         with pytest.raises(sqlite3.IntegrityError):
             journal.commit()
-    assert list(journal.recorded()) == []
+    assert not journal.recorded(1)
     journal._pending.pop()
     journal.commit()
-    assert len(list(journal.recorded())) == 1
+    assert journal.recorded(1) == RangeSet([(0, 1)])
 
 
 def test_a_journal_that_cannot_be_written_at_the_end_says_so_and_lets_go(tmp_path):
