@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from farm.batch.ranges import RangeSet
 from farm.engines import base
 from farm.shelf import Kept, Shelf
-from farm.wire.leases import Failed, Held, Part, Report
+from farm.wire.leases import Failed, Held, Part, Report, Unheard
 from farm.wire.messages import Failure
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024
@@ -48,6 +49,7 @@ class Delivery:
         self._failed: list[Failed] = []
         self._returned: list[Held] = []
         self._told: dict[int, _Told] = {}  # reports that are not acknowledged, by their number
+        self._marks = itertools.count(1)
         self.bytes = 0
         """Of results that are not acknowledged."""
 
@@ -61,7 +63,7 @@ class Delivery:
 
     def failed(self, batch: int, index: int, seconds: float, failure: Failure) -> None:
         """An attempt failed."""
-        self._failed.append(Failed(batch, index, seconds, failure))
+        self._failed.append(Failed(batch, index, seconds, failure, next(self._marks)))
 
     def give_back(self, batch: int, ranges: RangeSet) -> None:
         """These will not be run here."""
@@ -73,15 +75,16 @@ class Delivery:
         self._parts = [part for part in self._parts if part.batch != batch]
         self._failed = [failed for failed in self._failed if failed.batch != batch]
 
-    def outcomes(self) -> dict[int, RangeSet]:
-        """The tasks whose outcome is not acknowledged, by batch."""
+    def results(self) -> dict[int, RangeSet]:
+        """The tasks whose results are not acknowledged, by batch."""
         found: dict[int, RangeSet] = {}
-        parts, failures = self._all()
-        for part in parts:
+        for part in self._all()[0]:
             found.setdefault(part.batch, RangeSet()).add(part.start, part.stop)
-        for failed in failures:
-            found.setdefault(failed.batch, RangeSet()).add(failed.index, failed.index + 1)
         return found
+
+    def failures(self) -> list[Unheard]:
+        """The failures that are not acknowledged."""
+        return [Unheard(failed.batch, failed.index, failed.mark) for failed in self._all()[1]]
 
     def _all(self) -> tuple[list[Finished], list[Failed]]:
         """Reported or not, oldest first."""

@@ -76,6 +76,7 @@ class Dialogue:
     def __init__(self, node: Node, hands: Hands, name: str, token: str) -> None:
         self.node = node
         self.name = name
+        self._is_in = False  # on this connection, the server has answered `Join`
         self.id = 0
         """As the server knows it; 0 until it does."""
         self._hands = hands
@@ -91,8 +92,12 @@ class Dialogue:
     def connected(self) -> Iterator[tuple[int, Message]]:
         """A connection is there: present the node, and what it holds."""
         self._asked.clear()
+        self._is_in = False
         node = self.node
-        yield self._ask(Join(self.name, node.slots, node.held(), self._token, node.draining))
+        failed = node.delivery.failures()
+        yield self._ask(
+            Join(self.name, node.slots, node.held(), self._token, node.draining, failed)
+        )
 
     def say(
         self, idle: int, has_room: Callable[[], bool] = lambda: True
@@ -104,7 +109,7 @@ class Dialogue:
             has_room: whether the network takes more; what it does not take yet stays in the node,
                 where it is not lost with a backlog that has grown too long.
         """
-        if not self.id:
+        if not self._is_in:
             return
         for batch in self.node.needs_program():
             if batch not in self._specs and not self._is_asked(GetSpec(batch)):
@@ -155,7 +160,7 @@ class Dialogue:
             case Refused():
                 self._refused(number, asked, body)
             case Joined():
-                self.id, self.name = body.node, body.name
+                self.id, self.name, self._is_in = body.node, body.name, True
                 self.node.drop(body.drop)
                 self._hands.joined(body)
             case Lease():

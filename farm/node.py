@@ -144,8 +144,8 @@ class Node:
             self._give_back(work)
 
     def held(self) -> list[Held]:
-        """All the node answers for, to present when it comes back."""
-        found = self.delivery.outcomes()
+        """What the node has and will deliver, to present when it comes back; not what failed."""
+        found = self.delivery.results()
         for work in self._work.values():
             mine = found.setdefault(work.batch, RangeSet())
             for start, stop in (*work.pending, *work.running):

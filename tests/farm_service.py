@@ -204,6 +204,9 @@ class World:
         self.journal._db.execute("PRAGMA max_page_count = 1000000")
 
 
+_MARKS = itertools.count(1)
+
+
 class Hand:
     """A node whose every step is made by the test."""
 
@@ -215,7 +218,7 @@ class Hand:
     def join(self, held: list[Held] | None = None) -> Joined:
         """On a connection of its own."""
         self.peer = self.world.connect(self.name)
-        request = Join(self.name, self.slots, 0, held or [], self.token)
+        request = Join(self.name, self.slots, held or [], self.token)
         self.joined: Joined = self.world.ask(request, self.peer)
         return self.joined
 
@@ -250,7 +253,7 @@ class Hand:
         """Say what came of some tasks."""
         parts = [Part(batch, a, b, b"payload", b"\0\0\0\0" * (b - a)) for a, b in done or []]
         wrong = Failure(kind, "E", "it went wrong", "")
-        failures = [Failed(batch, index, 0.25, wrong) for index in failed or []]
+        failures = [Failed(batch, index, 0.25, wrong, next(_MARKS)) for index in failed or []]
         back = [Held(batch, returned)] if returned else []
         answer: Message = self.world.ask(Report(parts, failures, back), self.peer)
         return answer

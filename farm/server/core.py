@@ -24,6 +24,7 @@ from farm.server.reading import BatchRow
 from farm.server.recovery import Ghost, recover
 from farm.server.states import Grant, Range, Verdict
 from farm.server.turns import Turns
+from farm.wire.leases import Failed, Unheard
 from farm.wire.messages import Block, Failure, NodeShare, Status
 
 log = logging.getLogger("farm.server")
@@ -270,10 +271,15 @@ class Core(Turns):
         self.plan_flush()
 
     def present(
-        self, node: int, token: str, held: list[tuple[int, list[Range]]]
+        self, node: int, token: str, held: list[tuple[int, list[Range]]], failed: list[Unheard]
     ) -> Iterator[tuple[int, list[Range]]]:
         """A node came back (see `Ledger.present`): what it is to drop."""
         before = {batch: list(ranges) for batch, ranges in self._bound(node)}
+        held = held + [
+            (claim.batch, [(claim.index, claim.index + 1)])
+            for claim in failed
+            if not self._has_heard(claim.batch, claim.index, _mark(token, claim.mark))
+        ]
         yield from self.ledger.present(node, held)
         after = {batch: list(ranges) for batch, ranges in self._bound(node)}
         for batch in before.keys() | after.keys():
@@ -281,6 +287,10 @@ class Core(Turns):
                 self.journal.drop_begun(batch, *part)
             for index in (i for part in after.get(batch, []) for i in range(*part)):
                 self.journal.add_begun(batch, index, token, self.ledger.nodes[node].name)
+
+    def _has_heard(self, batch: int, index: int, mark: str) -> bool:
+        state = self.ledger.batches.get(batch)
+        return state is not None and state.has_heard(index, mark)
 
     def _bound(self, node: int) -> list[tuple[int, RangeSet]]:
         """What a node holds by leases that bind."""
@@ -344,18 +354,19 @@ class Core(Turns):
         if self.ledger.batches[batch].binding:
             self.journal.drop_begun(batch, *part)
 
-    def record_failed(
-        self, batch: int, node: int, index: int, seconds: float, failure: Failure
-    ) -> None:
+    def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> None:
         """An attempt failed: the task is tried again, or has failed for good."""
-        failure = self._judged(batch, failure)
+        batch, index, mark = failed.batch, failed.index, _mark(token, failed.mark)
+        failure = self._judged(batch, failed.failure)
         verdict, delay = self.ledger.fail(
-            node, batch, index, failure.kind, seconds=seconds, now=self.loop.time()
+            node, batch, index, failure.kind, seconds=seconds, now=self.loop.time(), mark=mark
         )
         name = self.ledger.nodes[node].name if node in self.ledger.nodes else ""
         match verdict:
             case Verdict.RETRY:
-                self.journal.add_attempt(batch, index, name, seconds, self.wall(), delay, failure)
+                self.journal.add_attempt(
+                    batch, index, name, seconds, self.wall(), delay, failure, mark
+                )
                 if self.ledger.batches[batch].binding:
                     self.journal.drop_begun(batch, index, index + 1)
             case Verdict.FINAL:
@@ -401,3 +412,8 @@ class Core(Turns):
             info.ended = self.wall()
             self.note(batch)
         self.changed(batch)
+
+
+def _mark(token: str, number: int) -> str:
+    """What tells one failure from all others of all nodes."""
+    return f"{token}:{number}"

@@ -192,13 +192,13 @@ class Journal(Reader):
 
     def add_attempt(
         self, batch: int, index: int, node: str, seconds: float, at: float, delay: float,
-        failure: Failure,
+        failure: Failure, mark: str = "",
     ) -> None:  # fmt: skip
         """A failed attempt of a task that is tried again ``delay`` seconds after ``at``."""
         self._write(
-            "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, delay)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            batch, index, node, failure.kind, seconds, at, _encode(failure), delay,
+            "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, delay, mark)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            batch, index, node, failure.kind, seconds, at, _encode(failure), delay, mark,
         )  # fmt: skip
 
     def take_back(self, batch: int, start: int, stop: int, at: float) -> None:

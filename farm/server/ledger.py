@@ -365,17 +365,28 @@ class Ledger:
 
     def fail(
         self, node: int, batch: int, index: int, kind: str, *, seconds: float = 0.0,
-        now: float = 0.0,
+        now: float = 0.0, mark: str = "",
     ) -> tuple[Verdict, float]:  # fmt: skip
-        """An attempt failed. Only the lease's holder is believed, and only once a lease.
+        """An attempt failed. Only the lease's holder is believed, and only once an attempt.
+
+        Args:
+            node: who says so.
+            batch: the batch's id.
+            index: the task.
+            kind: of the failure.
+            seconds: that the attempt took.
+            now: seconds.
+            mark: tells this failure from all others, so that it is not counted twice.
 
         Returns:
             What becomes of it; and for `Verdict.RETRY` after how many seconds.
         """
         state = self.batches.get(batch)
         held = state.leased.get(node) if state else None
-        if state is None or held is None or index not in held:
+        if state is None or held is None or index not in held or state.has_heard(index, mark):
             return Verdict.DROPPED, 0.0
+        if mark:
+            state.marks.setdefault(index, set()).add(mark)
         self.wake(now)
         state.seconds += seconds
         again = attempts.count(state, index, kind)

@@ -115,13 +115,15 @@ class NodeDesk:
         if node.peer is not None and node.peer is not peer:
             node.peer.node = 0
             node.peer.close()
+        if node.peer is not peer:
+            node.want = 0  # else it has said that once more; what it wants it said since
         node.peer, node.slots, node.address = peer, request.slots, peer.address
-        node.want, node.state = 0, "up"
+        node.state = "up"
         node.version, node.python = self.versions.get(peer, ("", ""))
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        present = self._core.present(node.id, node.token, held)
+        present = self._core.present(node.id, node.token, held, request.failed)
         drop = [Held(batch, ranges) for batch, ranges in present]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
                  node.slots)  # fmt: skip
@@ -333,9 +335,7 @@ class NodeDesk:
         for failed in request.failed:
             if self._knows(failed.batch):
                 seconds = _plausible(failed.seconds)
-                self._core.record_failed(
-                    failed.batch, node.id, failed.index, seconds, failed.failure
-                )
+                self._core.record_failed(node.id, node.token, failed, seconds)
                 node.failed += 1
         for back in request.returned:
             self._core.give_back(node.id, back.batch, _checked(back.ranges))

@@ -65,6 +65,7 @@ class Attempt:
     at: float
     delay: float
     counts: bool
+    mark: str = ""
 
 
 class Reader:
@@ -151,11 +152,12 @@ class Reader:
     def attempts(self) -> Iterator[Attempt]:
         """Each failed attempt that was followed by another, oldest first."""
         rows = self._db.execute(
-            "SELECT batch, task, kind, node, seconds, at, delay, counts FROM attempts"
+            "SELECT batch, task, kind, node, seconds, at, delay, counts, mark FROM attempts"
             " ORDER BY rowid"  # and not by `at`: clocks are set back
         )
-        for batch, index, kind, node, seconds, at, delay, counts in rows:
-            yield Attempt(batch, index, kind, node, seconds, at, delay, bool(counts))
+        for *values, counts, mark in rows:
+            batch, index, kind, node, seconds, at, delay = values
+            yield Attempt(batch, index, kind, node, seconds, at, delay, bool(counts), mark)
 
     def begun(self) -> Iterator[tuple[int, int, str, str]]:
         """Tasks that must not run twice and have no outcome: batch, index, node's token, node."""

@@ -61,8 +61,8 @@ def recover(journal: Journal, ledger: Ledger, *, now: float, wall: float) -> Fou
         for row in found.rows:
             if row.cancelled:
                 replay.dropped(row.id, row.dropped)
-        _attempts(journal, ledger, replay, now, wall)
         found.ghosts = _leases(journal, ledger, replay, now)
+        _attempts(journal, ledger, replay, now, wall)  # those that wait for another are not leased
     except (sqlite3.Error, msgspec.MsgspecError) as error:
         raise journal.refusal(error) from error
     return found
@@ -91,7 +91,7 @@ def _attempts(journal: Journal, ledger: Ledger, replay: Replay, now: float, wall
             continue
         replay.attempt(
             attempt.batch, attempt.index, attempt.kind, seconds=attempt.seconds,
-            counts=attempt.counts,
+            counts=attempt.counts, mark=attempt.mark,
         )  # fmt: skip
         if attempt.counts:
             # A clock that was set back must not make a task wait longer than it was to.

@@ -68,7 +68,9 @@ class Replay:
             share.done += done
             share.seconds += seconds
 
-    def attempt(self, batch: int, index: int, kind: str, *, seconds: float, counts: bool) -> None:
+    def attempt(
+        self, batch: int, index: int, kind: str, *, seconds: float, counts: bool, mark: str = ""
+    ) -> None:
         """A failed attempt that the journal holds, of a task that was tried again.
 
         Args:
@@ -77,8 +79,11 @@ class Replay:
             kind: of the failure.
             seconds: that it took.
             counts: whether it still does, or `retry` came after it.
+            mark: tells it from all others.
         """
         state = self._ledger.batches[batch]
+        if mark:
+            state.marks.setdefault(index, set()).add(mark)
         state.seconds += seconds
         state.retried += 1
         state.attempts[index] = state.attempts.get(index, 0) + 1

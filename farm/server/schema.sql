@@ -75,7 +75,8 @@ CREATE TABLE attempts (
     at      REAL NOT NULL,
     failure BLOB NOT NULL,
     delay   REAL NOT NULL DEFAULT 0,        -- seconds from `at` until the next one
-    counts  INTEGER NOT NULL DEFAULT 1      -- 0: somebody had the task tried anew since
+    counts  INTEGER NOT NULL DEFAULT 1,     -- 0: somebody had the task tried anew since
+    mark    TEXT NOT NULL DEFAULT ''        -- tells it from all other failures
 );
 CREATE INDEX attempts_by_batch ON attempts (batch, task);
 

@@ -47,6 +47,7 @@ class Batch:
     attempts: dict[int, int] = field(default_factory=dict)  # failed ones, all of them
     errors: dict[int, int] = field(default_factory=dict)  # those that `retries` counts
     crashes: dict[int, int] = field(default_factory=dict)  # those that `crash_limit` counts
+    marks: dict[int, set[str]] = field(default_factory=dict)  # of the failures that were heard
     retried: int = 0
     repeated: int = 0
     mean: float = 0.0
@@ -107,6 +108,10 @@ class Batch:
             return True
         share = options.max_failure_share
         return share is not None and not self.open and failed > share * self.total
+
+    def has_heard(self, index: int, mark: str) -> bool:
+        """Whether a failure of a task was counted already."""
+        return mark in self.marks.get(index, ())
 
     def owes(self, start: int, stop: int) -> list[Range]:
         """What of ``[start, stop)`` has no outcome yet and is wanted, whoever holds it."""

@@ -18,11 +18,20 @@ class Held(Message):
     ranges: list[Range]
 
 
+class Unheard(Message):
+    """A failed attempt that the node has not been told is journalled; ``mark`` as in `Failed`."""
+
+    batch: int
+    index: int
+    mark: int
+
+
 class Join(Message):
     """A node comes, or comes back with what it holds. Answered by `Joined`.
 
     ``token`` is the node's own for as long as it lives, and what it is known by: ids begin anew
-    with each server.
+    with each server. ``failed`` are failures that it will report (again): the node answers for
+    those tasks only where the server has not heard of the failure, and has nobody else try again.
     """
 
     name: str
@@ -30,6 +39,7 @@ class Join(Message):
     held: list[Held]
     token: str
     draining: bool = False
+    failed: list[Unheard] = msgspec.field(default_factory=list)
 
 
 class Joined(Message):
@@ -87,12 +97,13 @@ class Part(Message):
 
 
 class Failed(Message):
-    """One failed attempt."""
+    """One failed attempt. ``mark`` tells it from all others of this node."""
 
     batch: int
     index: int
     seconds: float
     failure: Failure
+    mark: int = 0
 
 
 class Report(Message):

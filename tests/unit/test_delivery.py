@@ -9,7 +9,7 @@ from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
 from farm.engines import base
 from farm.shelf import MemoryShelf, SpoolShelf
-from farm.wire.leases import Failed, Held, Part
+from farm.wire.leases import Failed, Held, Part, Unheard
 from farm.wire.messages import Failure
 
 SECONDS = b"\0\0\0\0"
@@ -49,7 +49,7 @@ def starts(report) -> list[int]:
 def test_nothing_is_reported_where_there_is_nothing(delivery):
     assert delivery.report(1) is None
     assert delivery.empty
-    assert delivery.outcomes() == {}
+    assert delivery.results() == {}
 
 
 def test_a_report_says_everything_once(delivery):
@@ -58,7 +58,7 @@ def test_a_report_says_everything_once(delivery):
     delivery.give_back(3, RangeSet([(1, 4), (6, 7)]))
     report = delivery.report(1)
     assert report.parts == [Part(1, 0, 1, b"r0", SECONDS)]
-    assert report.failed == [Failed(2, 5, 0.5, ERROR)]
+    assert report.failed == [Failed(2, 5, 0.5, ERROR, 1)]
     assert report.returned == [Held(3, [(1, 4), (6, 7)])]
     assert delivery.report(2) is None
     assert not delivery.empty
@@ -73,7 +73,7 @@ def test_what_is_acknowledged_is_let_go_of_and_nothing_else(delivery, shelf):
     assert (delivery.bytes, shelf.dropped) == (6, [])
     delivery.acknowledged(2)
     assert (delivery.bytes, shelf.dropped) == (4, [b"r1"])
-    assert {batch: list(found) for batch, found in delivery.outcomes().items()} == {
+    assert {batch: list(found) for batch, found in delivery.results().items()} == {
         1: [(0, 1), (2, 3)]
     }
     delivery.acknowledged(2)
@@ -95,7 +95,7 @@ def test_after_a_break_it_is_reported_again_in_its_order_before_what_came_since(
     done(delivery, 3)
     delivery.acknowledged(1)
     delivery.disconnected()
-    assert list(delivery.outcomes()[1]) == [(2, 4)]
+    assert list(delivery.results()[1]) == [(2, 4)]
     delivery.acknowledged(2)  # of the connection that is gone
     report = delivery.report(3)
     assert (starts(report), report.failed) == ([2, 3], [])
@@ -107,7 +107,10 @@ def test_failures_that_were_not_acknowledged_are_reported_again(delivery):
     delivery.report(1)
     delivery.failed(1, 6, 0.1, ERROR)
     delivery.disconnected()
-    assert [failed.index for failed in delivery.report(2).failed] == [5, 6]
+    assert delivery.failures() == [Unheard(1, 5, 1), Unheard(1, 6, 2)]
+    assert [(failed.index, failed.mark) for failed in delivery.report(2).failed] == [(5, 1), (6, 2)]
+    delivery.acknowledged(2)
+    assert delivery.failures() == []
 
 
 def test_what_was_given_back_is_not_said_again(delivery):

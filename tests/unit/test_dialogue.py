@@ -20,7 +20,7 @@ def talk():
 
 def test_a_node_joins_and_takes_the_id_and_name_it_is_given():
     talk = Talk()
-    assert talk.connect(node=3, name="n-2") == [leases.Join("n", 2, 0, [], "token")]
+    assert talk.connect(node=3, name="n-2") == [leases.Join("n", 2, [], "token")]
     assert (talk.dialogue.id, talk.dialogue.name) == (3, "n-2")
     assert talk.hands.did == [("joined", 3)]
 
@@ -37,7 +37,7 @@ def test_a_node_that_comes_back_presents_what_it_holds_and_whether_it_drains(tal
     talk.say()
     talk.dialogue.disconnected()
     talk.node.drain()  # what has not begun goes back
-    assert talk.connect() == [leases.Join("n", 2, 7, [Held(1, [(0, 1)])], "token", True)]
+    assert talk.connect() == [leases.Join("n", 2, [Held(1, [(0, 1)])], "token", True)]
 
 
 def test_what_the_server_does_not_want_is_dropped(talk):

@@ -11,7 +11,7 @@ from farm import delivery
 from farm import node as module
 from farm.engines import base
 from farm.node import CHUNK_SECONDS, MAX_IDLE_BATCHES, Node
-from farm.wire.leases import Failed, Held, Lease, Part, Want
+from farm.wire.leases import Failed, Held, Lease, Part, Unheard, Want
 from farm.wire.messages import Block
 
 SECONDS = b"\0\0\0\0"
@@ -232,7 +232,8 @@ def test_what_is_not_reported_yet_is_presented():
     node.delivery.report(1)
     node.events([part(1, 2, 3)])
     node.disconnected()
-    assert node.held() == [Held(1, [(0, 4)])]
+    assert node.held() == [Held(1, [(0, 1), (2, 4)])]
+    assert node.delivery.failures() == [Unheard(1, 1, 1)]
 
 
 def test_what_the_server_does_not_want_is_forgotten_unless_it_runs():

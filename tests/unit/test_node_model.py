@@ -137,6 +137,7 @@ class NodeMachine(RuleBasedStateMachine):
         self.node.disconnected()
         self.sent.clear()
         presented = {(held.batch, i) for held in self.node.held() for i in indices(held.ranges)}
+        presented |= {(failed.batch, failed.index) for failed in self.node.delivery.failures()}
         self.settled |= self.leased - presented  # dropped ones are not among the leased
 
     @rule(batch=st.sampled_from(BATCHES))

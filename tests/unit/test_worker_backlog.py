@@ -30,7 +30,7 @@ def test_reports_wait_in_the_node_while_the_network_takes_nothing(tmp_path):
     )
     worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n1", directory=tmp_path)
     channel = worker._channel = StuckChannel()
-    worker._dialogue.id = 1
+    worker._dialogue.id, worker._dialogue._is_in = 1, True
     node, size, count = worker._node, MAX_REPORT_BYTES // 2 + 1, 12
     node.lease(Lease(1, [(0, count)]))
     node.program_ready(1, by_value=False)

@@ -10,6 +10,7 @@ CREATE INDEX outcomes_by_index ON outcomes (batch, start, stop);
 
 ALTER TABLE attempts ADD COLUMN delay REAL NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN counts INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE attempts ADD COLUMN mark TEXT NOT NULL DEFAULT '';
 
 CREATE TABLE begun (
     batch INTEGER NOT NULL,

@@ -21,7 +21,7 @@ def test_a_task_is_not_taken_before_its_time(again):
     again.wake(5.0)
     assert again.suits("n1", alone=False)
     assert again.take(1, "n1", alone=False) == [(3, 4)]
-    assert len(again) == 0
+    assert again.count == 0
 
 
 def test_another_node_gets_it_at_once_and_the_same_one_after_a_while(again):
@@ -81,7 +81,7 @@ def test_no_more_than_is_asked_for_and_from_all_that_suit(again):
     for index in range(4):
         again.add(index, due=0.0, avoid=f"n{index % 2}", now=0.0)
     assert again.take(3, "n9", alone=False) == [(0, 1), (2, 3), (1, 2)]
-    assert len(again) == 1
+    assert again.count == 1
     assert again.take(3, "n9", alone=False) == [(3, 4)]
     assert not again.any_due
 
@@ -95,7 +95,7 @@ def test_what_has_an_outcome_is_gone_wherever_it_was(again, start, stop):
     assert 2 in again
     assert 3 in again
     again.discard(start, stop)
-    assert len(again) == 0
+    assert again.count == 0
     assert list(again) == again.intersection(0, 10) == []
     assert 3 not in again
     again.wake(1000.0)

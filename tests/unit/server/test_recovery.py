@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 
 import pytest
 
@@ -14,7 +15,10 @@ from farm.server.core import Core
 from farm.server.journal import Journal
 from farm.server.reading import BatchRow
 from farm.server.replay import Replay
+from farm.wire.leases import Failed
 from farm.wire.messages import Failure
+
+MARKS = itertools.count(1)
 
 ERROR = Failure("error", "ValueError", "no", "", None)
 SECONDS = b"\0\0\0\0"
@@ -58,7 +62,7 @@ def done(core: Core, batch: int, start: int, stop: int) -> None:
 def fail(core: Core, batch: int, *indices: int) -> None:
     for index in indices:
         Replay(core.ledger).lease(NODE, batch, [(index, index + 1)])
-        core.record_failed(batch, NODE, index, 0.25, ERROR)
+        core.record_failed(NODE, "token", Failed(batch, index, 0.25, ERROR, next(MARKS)), 0.25)
 
 
 def state(core: Core) -> dict[int, dict[str, object]]:

@@ -20,6 +20,7 @@ from farm.server.core import Core
 from farm.server.journal import Journal
 from farm.server.reading import BatchRow
 from farm.server.waiting import Waiter, Waiters
+from farm.wire.leases import Failed
 from farm.wire.messages import Block, Failure
 
 ERROR = Failure("error", "ValueError", "no", "", None)
@@ -267,12 +268,13 @@ def test_a_restart_changes_nothing_but_who_holds_what(make_core, loop, dropped):
     core.submit(row(2), b"", {}, [])
     core.submit(row(3, total=0, open=True), b"", {}, [Block(0, 0, b"")])
     core.grow(3, [Block(0, 4, b"")], close=False)
-    list(core.present(1, "token1", [(1, [(0, 10)]), (2, [(0, 10)])]))
+    list(core.present(1, "token1", [(1, [(0, 10)]), (2, [(0, 10)])], []))
     core.record_done(1, 1, (2, 5), b"p", SECONDS * 3, 0.5)
     for index, kind in [(0, "error"), (1, "crash"), (6, "error")]:
-        core.record_failed(1, 1, index, 0.25, Failure(kind, "E", "", ""))
-    list(core.present(1, "token1", [(1, [(0, 2), (6, 10)]), (2, [(0, 10)])]))
-    core.record_failed(1, 1, 0, 0.25, ERROR)
+        failure = Failure(kind, "E", "", "")
+        core.record_failed(1, "token1", Failed(1, index, 0.25, failure, index + 1), 0.25)
+    list(core.present(1, "token1", [(1, [(0, 2), (6, 10)]), (2, [(0, 10)])], []))
+    core.record_failed(1, "token1", Failed(1, 0, 0.25, ERROR, 99), 0.25)
     done(core, 1, 6)
     done(core, 2, 3)
     core.cancel(2, "by hand")

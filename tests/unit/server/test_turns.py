@@ -78,7 +78,7 @@ def farm(tmp_path, monkeypatch):
     loop = asyncio.new_event_loop()
     made = Farm(tmp_path, loop)
     made.ask(made.client, 1, messages.Submit("t", "b", 4, specs.Options(), SPEC))
-    made.ask(made.node, 1, leases.Join("n", 2, 0, [], "token"))
+    made.ask(made.node, 1, leases.Join("n", 2, [], "token"))
     made.turn()
     assert made.client.answered() == made.node.answered() == [1]
     yield made

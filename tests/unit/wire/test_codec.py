@@ -80,7 +80,7 @@ def test_every_message_is_a_request_a_reply_or_within_one():
     }
     within = {
         messages.Message, messages.NodeShare, messages.Failure, messages.Outcome,
-        messages.NodeInfo, leases.Held, leases.Part, leases.Failed,
+        messages.NodeInfo, leases.Held, leases.Part, leases.Failed, leases.Unheard,
     }  # fmt: skip
     assert kinds - within == set(REQUESTS) | set(REPLIES)
 
