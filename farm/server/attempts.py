@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farm.batch.ranges import RangeSet
 from farm.batch.spec import MAX_DELAY
-from farm.server.states import Batch
+from farm.server.states import Batch, Range
 
 
 def count(state: Batch, index: int, kind: str) -> bool:
@@ -44,6 +45,24 @@ def delay(state: Batch, index: int, chance: Callable[[], float]) -> float:
     except OverflowError:
         seconds = MAX_DELAY
     return min(MAX_DELAY, seconds) * (1.0 + options.jitter * (2.0 * chance() - 1.0))
+
+
+def withdraw(
+    state: Batch, ranges: list[Range] | None, *, failed_only: bool
+) -> tuple[list[Range], list[Range]]:
+    """Make tasks pending again that failed or were cancelled; see `Ledger.retry`."""
+    # As a set: a task that is named twice is one.
+    wanted = RangeSet([(0, state.total)] if ranges is None else ranges)
+    failed = [part for r in wanted for part in state.failed.intersection(*r)]
+    dropped = [part for r in wanted for part in state.dropped.intersection(*r)]
+    if failed_only:
+        dropped = []
+    for known, found in ((state.failed, failed), (state.dropped, dropped)):
+        for start, stop in found:
+            known.discard(start, stop)
+            state.pending.add(start, stop)
+            forgive(state, start, stop)
+    return failed, dropped
 
 
 def forgive(state: Batch, start: int, stop: int) -> None:

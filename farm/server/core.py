@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from farm.batch.ranges import RangeSet
 from farm.errors import RequestError
 from farm.server.around import Hooks, Info
 from farm.server.blocks import BlockCache
+from farm.server.bonds import Bonds
 from farm.server.journal import Journal
 from farm.server.ledger import Ledger
 from farm.server.reading import BatchRow
@@ -55,6 +55,7 @@ class Core(Turns):
     ) -> None:
         super().__init__(journal, loop, self._lease_out, hooks.give_up)
         self.ledger = Ledger(chance)
+        self._bonds = Bonds(journal, self.ledger)
         self.wall = wall
         self.infos: dict[int, Info] = {}
         self.tokens: dict[str, int] = {}
@@ -240,11 +241,7 @@ class Core(Turns):
         if grant is None:
             return None
         self.begin(grant.batch)
-        if self.ledger.batches[grant.batch].binding:
-            name = self.ledger.nodes[node].name
-            for start, stop in grant.ranges:
-                for index in range(start, stop):
-                    self.journal.add_begun(grant.batch, index, token, name)
+        self._bonds.tie(node, token, grant.batch, grant.ranges)
         return grant
 
     def begin(self, batch: int) -> None:
@@ -274,28 +271,21 @@ class Core(Turns):
         self, node: int, token: str, held: list[tuple[int, list[Range]]], failed: list[Unheard]
     ) -> Iterator[tuple[int, list[Range]]]:
         """A node came back (see `Ledger.present`): what it is to drop."""
-        before = {batch: list(ranges) for batch, ranges in self._bound(node)}
+        before = self._bonds.of(node)
         held = held + [
             (claim.batch, [(claim.index, claim.index + 1)])
             for claim in failed
             if not self._has_heard(claim.batch, claim.index, _mark(token, claim.mark))
         ]
         yield from self.ledger.present(node, held)
-        after = {batch: list(ranges) for batch, ranges in self._bound(node)}
+        after = self._bonds.of(node)
         for batch in before.keys() | after.keys():
-            for part in before.get(batch, []):
-                self.journal.drop_begun(batch, *part)
-            for index in (i for part in after.get(batch, []) for i in range(*part)):
-                self.journal.add_begun(batch, index, token, self.ledger.nodes[node].name)
+            self._bonds.untie(batch, *before.get(batch, ()))
+            self._bonds.tie(node, token, batch, after.get(batch, ()))
 
     def _has_heard(self, batch: int, index: int, mark: str) -> bool:
         state = self.ledger.batches.get(batch)
         return state is not None and state.has_heard(index, mark)
-
-    def _bound(self, node: int) -> list[tuple[int, RangeSet]]:
-        """What a node holds by leases that bind."""
-        batches = [self.ledger.batches[batch] for batch in self.ledger.nodes[node].batches]
-        return [(state.id, state.leased[node]) for state in batches if state.binding]
 
     def leave(self, node: int) -> None:
         """A node is gone; what it held is pending again, or lost if it must not run twice."""
@@ -303,9 +293,8 @@ class Core(Turns):
         if known is None:
             return
         held = list(known.batches)
-        for batch, bound in self._bound(node):
-            for part in bound:
-                self.journal.drop_begun(batch, *part)
+        for batch, bound in self._bonds.of(node).items():
+            self._bonds.untie(batch, *bound)
         for batch, ranges in self.ledger.leave(node):
             text = (
                 f"the node {known.name!r} was lost while it had this task, and the batch says "
@@ -322,9 +311,7 @@ class Core(Turns):
         """A node has not begun these."""
         returned = self.ledger.give_back(node, batch, ranges)
         if batch in self.infos:
-            if self.ledger.batches[batch].binding:
-                for part in returned:
-                    self.journal.drop_begun(batch, *part)
+            self._bonds.untie(batch, *returned)
             self.touch(batch)
 
     # -- outcomes -----------------------------------------------------------------------------
@@ -351,8 +338,7 @@ class Core(Turns):
         """Journal what the ledger says is done; ``payload`` begins at index ``first``."""
         seq = self._next_seq(batch)
         self.journal.add_done(seq, batch, part, node, elapsed, first, payload, seconds)
-        if self.ledger.batches[batch].binding:
-            self.journal.drop_begun(batch, *part)
+        self._bonds.untie(batch, part)
 
     def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> None:
         """An attempt failed: the task is tried again, or has failed for good."""
@@ -367,8 +353,7 @@ class Core(Turns):
                 self.journal.add_attempt(
                     batch, index, name, seconds, self.wall(), delay, failure, mark
                 )
-                if self.ledger.batches[batch].binding:
-                    self.journal.drop_begun(batch, index, index + 1)
+                self._bonds.untie(batch, (index, index + 1))
             case Verdict.FINAL:
                 self.add_failed(batch, index, name, seconds, failure)
                 self._end_if_broken(batch)
@@ -388,8 +373,7 @@ class Core(Turns):
     ) -> None:
         """Journal what the ledger says has failed."""
         self.journal.add_failed(self._next_seq(batch), batch, index, node, seconds, failure)
-        if self.ledger.batches[batch].binding:
-            self.journal.drop_begun(batch, index, index + 1)
+        self._bonds.untie(batch, (index, index + 1))
 
     def _next_seq(self, batch: int) -> int:
         self._seq += 1

@@ -124,17 +124,7 @@ class Ledger:
             The ranges whose failures are thereby taken back, and those that had been cancelled.
         """
         state = self.batches[batch]
-        # As a set: a task that is named twice is one.
-        wanted = RangeSet([(0, state.total)] if ranges is None else ranges)
-        failed = [part for r in wanted for part in state.failed.intersection(*r)]
-        dropped = [part for r in wanted for part in state.dropped.intersection(*r)]
-        if failed_only:
-            dropped = []
-        for known, found in ((state.failed, failed), (state.dropped, dropped)):
-            for start, stop in found:
-                known.discard(start, stop)
-                state.pending.add(start, stop)
-                attempts.forgive(state, start, stop)
+        failed, dropped = attempts.withdraw(state, ranges, failed_only=failed_only)
         state.retried += size_of(failed)
         state.cancelled = bool(state.dropped)
         self.rank(state)
@@ -212,9 +202,11 @@ class Ledger:
         What the ledger thought it held beyond that is pending again: it never reached the node,
         or the node has lost it.
         """
-        claims = {batch: ranges for batch, ranges in held if batch in self.batches}
+        claims: dict[int, list[Range]] = {}
         for batch, ranges in held:
-            if batch not in self.batches:
+            if batch in self.batches:
+                claims.setdefault(batch, []).extend(ranges)
+            else:
                 yield batch, ranges
         for batch in sorted(set(claims) | self.nodes[node].batches):
             state = self.batches[batch]

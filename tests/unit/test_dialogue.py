@@ -160,7 +160,7 @@ def test_a_dropped_batch_is_killed_and_forgotten(talk):
 def test_a_goodbye_waits_for_its_answer(talk):
     assert not talk.dialogue.is_leaving
     number, message = talk.dialogue.goodbye()
-    assert message == leases.Leave(7)
+    assert message == leases.Leave("token")
     assert talk.dialogue.is_leaving
     list(talk.dialogue.hear(number, messages.Done()))
     assert not talk.dialogue.is_leaving

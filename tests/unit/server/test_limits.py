@@ -64,7 +64,7 @@ def test_losses_count_among_the_failures_that_stop_a_batch(world):
     a = Hand(world, "a")
     batch = world.submit(6, max_failures=1, rerun=False)
     a.want()
-    world.ask(Leave(a.joined.node))
+    world.ask(Leave(a.token))
     found = world.status(batch)
     assert (found.state, found.failed, found.cancelled) == ("cancelled", 2, 4)
 
@@ -298,7 +298,7 @@ def test_a_node_that_was_away_while_it_was_drained_is_told_when_it_comes_back(wo
     assert Drain() in a.pushed
     world.submit(1)
     assert a.want() == []
-    assert world.ask(Leave(a.joined.node)) == Done()
+    assert world.ask(Leave(a.token)) == Done()
 
 
 def test_what_is_cancelled_before_its_lease_is_journalled_is_not_given_out_after_it(world):
