@@ -196,9 +196,7 @@ class Core(Turns):
         """Give up what has no outcome of a batch; the nodes that run some of it are told."""
         self._hooks.drop(batch)
         if self.ledger.cancel(batch):
-            state = self.ledger.batches[batch]
-            if not state.options.rerun:
-                self.journal.drop_begun(batch, 0, state.total)
+            self._bonds.untie(batch, (0, self.ledger.batches[batch].total))
             self.infos[batch].reason = reason
             self.note(batch)
             self.touch(batch)
