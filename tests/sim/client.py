@@ -43,7 +43,6 @@ class Client:
         self._session = f"{chance.getrandbits(64):x}"
         self._connections = 0
         self._asked: dict[int, tuple[Message, Callable[[Message], None]]] = {}
-        """What is unanswered."""
         self._number = 0
         self.pipe: Pipe | None = None
         self.process.call_soon(self._reach, 0)
@@ -78,11 +77,6 @@ class Client:
         self._number += 1
         self._asked[self._number] = (request, then)
         self._send(self._number, request)
-
-    @property
-    def unanswered(self) -> list[Message]:
-        """What was asked and has no answer."""
-        return [request for request, _ in self._asked.values()]
 
     def _receive(self, pipe: Pipe, frame: bytes) -> None:
         if pipe is not self.pipe:
@@ -120,6 +114,8 @@ class Watched:
         self.forgotten = False
         self.paused = False  # as the client was told, and has not changed since
         self.sticks = False  # it was told of the end, and has not changed that since
+        self.retrying = 0  # requests on their way that would change that
+        self.resuming = 0
         self._reads = False
         self.seen: dict[int, str] = {}
         self.changed: list[str] = []
@@ -176,8 +172,8 @@ class Watched:
 
     def was_cancelled(self, answer: Message) -> None:
         """The server has answered `Cancel`."""
-        asked = any(isinstance(request, controls.Retry) for request in self.client.unanswered)
-        self.sticks = isinstance(answer, messages.Status) and answer.over and not asked
+        over = isinstance(answer, messages.Status) and answer.over
+        self.sticks = over and not self.retrying
 
     @property
     def over(self) -> bool:

@@ -145,22 +145,20 @@ class Harm:
 
         def resume(_: messages.Message) -> None:
             watched.paused = False
+            watched.resuming += 1
             self._world.trace(f"client: resumes batch {watched.batch}")
             watched.control(controls.Resume(str(watched.batch)), done)
 
         def done(_: messages.Message) -> None:
             self.pending -= 1
+            watched.resuming -= 1
 
         def paused(answer: messages.Message) -> None:
             assert isinstance(answer, messages.Status)
-            watched.paused = answer.paused and not self._resuming(watched)
+            watched.paused = answer.paused and not watched.resuming
             self._after(10.0, lambda: resume(answer))
 
         watched.control(controls.Pause(str(watched.batch)), paused)
-
-    def _resuming(self, watched: Watched) -> bool:
-        """Whether somebody else has begun to resume it meanwhile."""
-        return any(isinstance(r, controls.Resume) for r in watched.client.unanswered)
 
     def _cancel(self) -> None:
         watched = self._some_batch()
@@ -177,9 +175,11 @@ class Harm:
 
         def done(answer: messages.Message) -> None:
             self.pending -= 1
+            watched.retrying -= 1
             watched.again()
 
         watched.sticks = False
+        watched.retrying += 1
         failed = self._world.chance.random() < 0.5
         watched.control(controls.Retry(str(watched.batch), failed=failed), done)
 
