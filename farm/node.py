@@ -283,7 +283,7 @@ class Node:
         return asked
 
     def want(self, idle: int) -> Want | None:
-        """What to ask for now; None for nothing, or for what was asked for already.
+        """What to ask for; None for nothing, or for what was asked for already.
 
         Args:
             idle: slots without a chunk, after `chunks` was carried out.

@@ -74,3 +74,13 @@ def forgive(state: Batch, start: int, stop: int) -> None:
         else:
             for index in [index for index in counts if start <= index < stop]:
                 del counts[index]
+
+
+def mark_of(token: str, number: int) -> str:
+    """What tells one failure from all others of all nodes.
+
+    Args:
+        token: the node's.
+        number: that the node gave it.
+    """
+    return f"{token}:{number}"

@@ -16,6 +16,7 @@ import msgspec
 
 from farm.errors import RequestError
 from farm.server.around import Hooks, Info
+from farm.server.attempts import mark_of
 from farm.server.blocks import BlockCache
 from farm.server.bonds import Bonds
 from farm.server.journal import Journal
@@ -273,7 +274,7 @@ class Core(Turns):
         held = held + [
             (claim.batch, [(claim.index, claim.index + 1)])
             for claim in failed
-            if not self._has_heard(claim.batch, claim.index, _mark(token, claim.mark))
+            if not self._has_heard(claim.batch, claim.index, mark_of(token, claim.mark))
         ]
         yield from self.ledger.present(node, held)
         after = self._bonds.of(node)
@@ -340,7 +341,7 @@ class Core(Turns):
 
     def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> None:
         """An attempt failed: the task is tried again, or has failed for good."""
-        batch, index, mark = failed.batch, failed.index, _mark(token, failed.mark)
+        batch, index, mark = failed.batch, failed.index, mark_of(token, failed.mark)
         failure = self._judged(batch, failed.failure)
         verdict, delay = self.ledger.fail(
             node, batch, index, failure.kind, seconds=seconds, now=self.loop.time(), mark=mark
@@ -394,8 +395,3 @@ class Core(Turns):
             info.ended = self.wall()
             self.note(batch)
         self.changed(batch)
-
-
-def _mark(token: str, number: int) -> str:
-    """What tells one failure from all others of all nodes."""
-    return f"{token}:{number}"
