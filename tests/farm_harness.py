@@ -184,6 +184,19 @@ def helpers_of_multiprocessing() -> set[int]:
     return found
 
 
+def state_of(pid: int) -> str:
+    """A process's state as proc(5) has it: ``R``, ``S``, ``Z`` for a zombie; "" for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def zombies() -> set[int]:
+    """The processes that descend from this one and that their parents have not reaped."""
+    return {pid for pid in children_of(os.getpid()) if state_of(pid) == "Z"}
+
+
 def marked(mark: str) -> set[int]:
     """The processes whose environment holds ``mark``, whoever their parent is by now."""
     found = set()
