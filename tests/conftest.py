@@ -19,6 +19,7 @@ from farm_harness import (
     eventually,
     helpers_of_multiprocessing,
     marked,
+    start_fork_server,
 )
 
 from farm.client.session import Session
@@ -95,6 +96,7 @@ def session(server: ServerThread) -> Iterator[Session]:
 def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
     """Starts servers and nodes as processes, see `Child`; none of theirs may stay."""
     mark = uuid.uuid4().hex
+    start_fork_server()  # before there is a mark, which it would pass on
     monkeypatch.setenv("FARM_TEST_MARK", mark)
     started: list[Child] = []
 

@@ -11,11 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 from farm.client.link import Link
 from farm.client.session import Session
+from farm.engines.launch import prepare_context
 from farm.engines.processes import ProcessEngine
 from farm.server.manager import FarmManager, FarmServer
 from farm.wire.address import Address
@@ -182,6 +184,16 @@ def helpers_of_multiprocessing() -> set[int]:
             if b"forkserver" in command or b"resource_tracker" in command:
                 found.add(child)
     return found
+
+
+def start_fork_server() -> None:
+    """Start what the slots of nodes in threads descend from.
+
+    It lives as long as this process, with the environment of its beginning: not one that a test
+    has marked.
+    """
+    prepare_context()
+    forkserver.ensure_running()
 
 
 def state_of(pid: int) -> str:
