@@ -10,7 +10,7 @@ import time
 import farm_hostile as hostile
 import farm_tasks as tasks
 import pytest
-from farm_harness import PATIENCE, eventually, marked, state_of, zombies
+from farm_harness import PATIENCE, eventually, marked, start_fork_server, state_of, zombies
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -29,6 +29,7 @@ COMMANDS = {
 @pytest.fixture
 def mark(monkeypatch):
     """In the environment of every command that a node of this test runs."""
+    start_fork_server()  # before there is a mark, which it would pass on
     text = f"hostile-{os.getpid()}-{time.monotonic_ns()}"
     monkeypatch.setenv("FARM_TEST_HOSTILE", text)
     return text
@@ -69,9 +70,7 @@ def test_one_of_ten_thousand_ends_its_process(session, node, tmp_path, way, says
     node("n1", 2)
     if way == "allocate":
         options = {**options, "memory": "512MB"}
-    params = [
-        {"directory": str(tmp_path), "x": x, "bad": BAD, "way": way} for x in range(TOTAL)
-    ]
+    params = [{"directory": str(tmp_path), "x": x, "bad": BAD, "way": way} for x in range(TOTAL)]
     batch = session.submit(hostile.die, params, options=options)
     found = {outcome.index: outcome for outcome in batch.outcomes(PATIENCE)}
     bad = found.pop(BAD)
@@ -103,9 +102,7 @@ def test_a_task_that_hangs_is_killed_at_its_timeout(session, node, tmp_path, stu
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_that_hangs_is_killed_with_all_it_started(
-    session, node, tmp_path, mark, command
-):
+def test_a_command_that_hangs_is_killed_with_all_it_started(session, node, tmp_path, mark, command):
     node("n1", 1)
     batch = session.submit(command_file(tmp_path, command, "options: {timeout: 1s}\n"))
     eventually((tmp_path / "begun").exists, "it is under way")
