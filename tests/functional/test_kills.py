@@ -1,6 +1,7 @@
 """`kill -9` of each process of farm: what it had started, and what that had started, ends too."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from functional_farm import FarmCli, wait_until
@@ -8,26 +9,14 @@ from functional_farm import FarmCli, wait_until
 SECONDS = 5.0
 """Within which everything is gone."""
 
-COMMAND = (
-    "command: \"trap '' TERM; sleep 1000 & sh -c 'sleep 1000 & sleep 1000' & "
-    'echo > begun-{index}; wait"\n'
-    "params: {count: 2}\n"
-)
+STUBBORN = "trap '' TERM; sleep 1000 & sh -c 'sleep 1000 & sleep 1000' & echo > begun-{index}; wait"
 """A shell that ignores SIGTERM, as what it starts then does, in the background and below."""
 
-PYTHON = """
-import pathlib, signal, subprocess, time
-def hang(index):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    subprocess.Popen(["sleep", "1000"])
-    pathlib.Path(f"begun-{index}").touch()
-    time.sleep(1000)
-"""
-BATCHES = {"command": COMMAND, "python": "python: tasks.py:hang\nparams: {count: 2}\n"}
+MEEK = "sleep 1000 & sh -c 'sleep 1000 & sleep 1000' & echo > begun-{index}; wait"
 
 
-def batch_file(cli: FarmCli, kind: str) -> str:
-    return str(cli.batch_file(BATCHES[kind], PYTHON))
+def batch_file(cli: FarmCli, command: str) -> Path:
+    return cli.batch_file(f'command: "{command}"\nparams: {{count: 2}}\n')
 
 
 def begun(cli: FarmCli) -> bool:
@@ -41,13 +30,13 @@ def helper(cli: FarmCli, role: str) -> int:
     return found
 
 
-@pytest.mark.parametrize("kind", BATCHES)
-def test_nothing_of_a_worker_outlives_it(farm_cli: FarmCli, kind: str) -> None:
+def test_nothing_of_a_worker_outlives_it(farm_cli: FarmCli) -> None:
     server = farm_cli.serve()
     node = farm_cli.worker("node", processes=2)
-    farm_cli.run("submit", batch_file(farm_cli, kind))
+    farm_cli.run("submit", batch_file(farm_cli, STUBBORN))
     wait_until(lambda: begun(farm_cli))
-    assert len(farm_cli.processes()) >= 2 + 2 + 2  # server, node, slots, and what those started
+    # The server, the node, the slots, and what those have started.
+    wait_until(lambda: len(farm_cli.processes()) >= 2 + 2 + 8)
 
     node.signal(signal.SIGKILL)
     node.wait()
@@ -55,11 +44,11 @@ def test_nothing_of_a_worker_outlives_it(farm_cli: FarmCli, kind: str) -> None:
     wait_until(lambda: farm_cli.processes().keys() == {server.pid}, SECONDS)
 
 
-@pytest.mark.parametrize("kind", BATCHES)
-def test_nothing_of_a_run_outlives_it(farm_cli: FarmCli, kind: str) -> None:
-    run = farm_cli.start("run", batch_file(farm_cli, kind), "--processes", "2")
+def test_nothing_of_a_run_outlives_it(farm_cli: FarmCli) -> None:
+    run = farm_cli.start("run", batch_file(farm_cli, STUBBORN), "--processes", "2")
     wait_until(lambda: begun(farm_cli))
-    assert len(farm_cli.processes()) >= 1 + 2 + 2 + 2  # itself, helpers, slots, and the rest
+    # Itself, its helpers, the slots, and what those have started.
+    wait_until(lambda: len(farm_cli.processes()) >= 1 + 2 + 2 + 8)
 
     run.signal(signal.SIGKILL)
     run.wait()
@@ -69,7 +58,7 @@ def test_nothing_of_a_run_outlives_it(farm_cli: FarmCli, kind: str) -> None:
 
 @pytest.mark.parametrize("role", ["server", "node"])
 def test_a_run_whose_helper_is_killed_ends_with_all_the_rest(farm_cli: FarmCli, role: str) -> None:
-    run = farm_cli.start("run", batch_file(farm_cli, "command"), "--processes", "2")
+    run = farm_cli.start("run", batch_file(farm_cli, MEEK), "--processes", "2")
     wait_until(lambda: begun(farm_cli))
 
     farm_cli.kill(helper(farm_cli, role))
@@ -87,7 +76,7 @@ def test_nothing_of_a_server_outlives_it_and_its_node_still_ends_when_told(
     server = farm_cli.serve()
     alone = farm_cli.processes().keys()
     node = farm_cli.worker("node", "--grace", "0.1", processes=2)
-    farm_cli.run("submit", batch_file(farm_cli, "command"))
+    farm_cli.run("submit", batch_file(farm_cli, MEEK))
     wait_until(lambda: begun(farm_cli))
     assert alone == {server.pid}, "a server is one process"
 

@@ -38,9 +38,9 @@ def spans_of(batch):
 @pytest.mark.parametrize(
     ("retries", "least"),
     [
-        ({"max": 3, "delay": "200ms", "jitter": 0}, [0.2, 0.4, 0.8]),  # backoff: 2
-        ({"max": 3, "delay": "200ms", "backoff": 1, "jitter": 0}, [0.2, 0.2, 0.2]),
-        ({"max": 2, "delay": "400ms", "backoff": 1.5, "jitter": 0.5}, [0.2, 0.3]),
+        ({"max": 3, "delay": "100ms", "jitter": 0}, [0.1, 0.2, 0.4]),  # backoff: 2
+        ({"max": 3, "delay": "100ms", "backoff": 1, "jitter": 0}, [0.1, 0.1, 0.1]),
+        ({"max": 2, "delay": "200ms", "backoff": 1.5, "jitter": 0.5}, [0.1, 0.15]),
         ({"max": 2}, [0.0, 0.0]),
     ],
 )
@@ -153,7 +153,7 @@ def test_no_more_run_at_once_than_may(session, node, most):
 
 
 def test_no_more_begin_in_a_while_than_may(session, node):
-    rate, total, burst = 20, 50, 2
+    rate, total, burst = 20, 45, 2
     for name in ("a", "b"):
         node(name, 4)
     params = [{"x": x, "seconds": 0.01} for x in range(total)]
