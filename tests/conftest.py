@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -107,4 +108,9 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
     yield start
     for one in started:
         one.stop()
-    eventually(lambda: not marked(mark), "the processes of killed nodes end", LEAVE_SECONDS)
+    try:
+        eventually(lambda: not marked(mark), "the processes of killed nodes end", LEAVE_SECONDS)
+    finally:
+        for pid in marked(mark):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ enough to be told apart from the others, no longer."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -31,7 +32,9 @@ def mark(monkeypatch):
     start_fork_server()  # before there is a mark, which it would pass on
     text = f"hostile-{os.getpid()}-{time.monotonic_ns()}"
     monkeypatch.setenv("FARM_TEST_HOSTILE", text)
-    return text
+    yield text
+    for pid in marked(text):  # the test has failed
+        os.kill(pid, signal.SIGKILL)
 
 
 def hanging(directory, x):

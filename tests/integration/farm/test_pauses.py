@@ -48,6 +48,22 @@ def test_a_paused_batch_begins_nothing_and_goes_on_where_it_was(session, node, t
     assert begun(tmp_path) == Counter(range(TOTAL))
 
 
+def test_a_node_gives_back_what_it_has_not_begun_of_a_paused_batch(session, node, tmp_path):
+    """Its lease is worth a fifth of a second; a slot has one chunk, and one more behind it."""
+    slots = 4
+    node("a", slots)
+    params = [{"directory": str(tmp_path), "x": x, "seconds": 0.03} for x in range(400)]
+    batch = session.submit(hostile.counted, params)
+    eventually(lambda: batch.status().done > 60, "it knows how long they take")
+    eventually(lambda: batch.status().running > 4 * slots, "it holds more than it has begun")
+    batch.pause()
+    before = begun(tmp_path).total()
+    eventually(lambda: batch.status().running == 0, "what has begun ends")
+    assert begun(tmp_path).total() - before <= 2 * slots
+    assert batch.status().done == begun(tmp_path).total() < 400
+    batch.cancel()
+
+
 def test_a_drained_node_finishes_gives_back_and_leaves(session, node, tmp_path):
     leaver = node("leaver", 2)
     batch = submit(session, tmp_path)
@@ -64,19 +80,28 @@ def test_a_drained_node_finishes_gives_back_and_leaves(session, node, tmp_path):
     assert {share.node for share in batch.status().nodes} == {"leaver", "heir"}
 
 
-def test_a_drained_node_takes_nothing_new_while_it_finishes(session, node, tmp_path):
+def test_a_drained_node_gives_back_at_once_and_takes_nothing_new(session, node, tmp_path):
+    """It holds much that it has not begun, while its only slot runs for long."""
     node("leaver", 1)
-    batch = session.submit(tasks.began, [{"directory": str(tmp_path), "x": x} for x in range(3)])
-    eventually(lambda: list(tmp_path.glob("began-*")), "it runs one")
+    go = str(tmp_path / "go")
+    # Quick ones first, so that the node gets the others in one lease.
+    paths = ["/"] * 500 + [go] * 20
+    batch = session.submit(tasks.wait_for, [{"path": path, "x": x} for x, path in enumerate(paths)])
+    eventually(lambda: batch.status().done == 500, "the quick ones are done")
+    eventually(lambda: batch.status().pending == 0, "the node has all others")
     session.drain("leaver")
-    assert session.nodes()[0].state == "draining"
+    assert state_and_running(session)["leaver"] == ("draining", 1)
     node("other", 1)
+    eventually(lambda: state_and_running(session)["other"][1] == 1, "the other has some of them")
     urgent = session.submit(tasks.double, [{"x": x} for x in range(5)], priority=9)
-    eventually(lambda: len(list(tmp_path.glob("began-*"))) == 2, "the other runs one")
     (tmp_path / "go").touch()
-    assert batch.wait(PATIENCE).state == "done"
     assert urgent.wait(PATIENCE).state == "done"
+    assert list(batch.results(PATIENCE)) == list(range(520))
     assert {share.node for share in urgent.status().nodes} == {"other"}
-    shares = {share.node: share.done for share in batch.status().nodes}
-    assert shares == {"leaver": 1, "other": 2}
-    eventually(lambda: session.nodes()[-1].state == "left", "it leaves")
+    assert {share.node for share in batch.status().nodes} == {"leaver", "other"}
+    eventually(lambda: state_and_running(session)["leaver"][0] == "left", "it leaves")
+
+
+def state_and_running(session) -> dict[str, tuple[str, int]]:
+    """Of each node, by its name."""
+    return {node.name: (node.state, node.running) for node in session.nodes()}
