@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from farm_harness import (
     eventually,
     helpers_of_multiprocessing,
     marked,
+    start_fork_server,
 )
 
 from farm.client.session import Session
@@ -95,6 +97,7 @@ def session(server: ServerThread) -> Iterator[Session]:
 def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
     """Starts servers and nodes as processes, see `Child`; none of theirs may stay."""
     mark = uuid.uuid4().hex
+    start_fork_server()  # before there is a mark, which it would pass on
     monkeypatch.setenv("FARM_TEST_MARK", mark)
     started: list[Child] = []
 
@@ -105,4 +108,9 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
     yield start
     for one in started:
         one.stop()
-    eventually(lambda: not marked(mark), "the processes of killed nodes end", LEAVE_SECONDS)
+    try:
+        eventually(lambda: not marked(mark), "the processes of killed nodes end", LEAVE_SECONDS)
+    finally:
+        for pid in marked(mark):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)

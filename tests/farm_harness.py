@@ -11,11 +11,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 from farm.client.link import Link
 from farm.client.session import Session
+from farm.engines.launch import prepare_context
 from farm.engines.processes import ProcessEngine
 from farm.server.manager import FarmManager, FarmServer
 from farm.wire.address import Address
@@ -182,6 +184,29 @@ def helpers_of_multiprocessing() -> set[int]:
             if b"forkserver" in command or b"resource_tracker" in command:
                 found.add(child)
     return found
+
+
+def start_fork_server() -> None:
+    """Start what the slots of nodes in threads descend from.
+
+    It lives as long as this process, with the environment of its beginning: not one that a test
+    has marked.
+    """
+    prepare_context()
+    forkserver.ensure_running()
+
+
+def state_of(pid: int) -> str:
+    """A process's state as proc(5) has it: ``R``, ``S``, ``Z`` for a zombie; "" for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def zombies() -> set[int]:
+    """The processes that descend from this one and that their parents have not reaped."""
+    return {pid for pid in children_of(os.getpid()) if state_of(pid) == "Z"}
 
 
 def marked(mark: str) -> set[int]:

@@ -1,7 +1,6 @@
 """`farm run`: a whole farm for one batch, and nothing of it afterwards."""
 
 import json
-import signal
 import tempfile
 from pathlib import Path
 
@@ -90,20 +89,6 @@ def slow(index):
     assert farm_cli.processes() == {}
     assert not (farm_cli.home / "out.jsonl").exists()
     assert list(temporary.iterdir()) == []
-
-
-def test_killing_it_leaves_no_process_behind(farm_cli: FarmCli) -> None:
-    python = "import pathlib, time\ndef f(index):\n    pathlib.Path('begun').touch()\n    " + (
-        "time.sleep(600)\n"
-    )
-    run = farm_cli.start("run", farm_cli.batch_file("python: tasks.py:f", python.replace(
-        "index", "")), "--processes", "1")  # fmt: skip
-    wait_until(lambda: (farm_cli.home / "begun").exists())
-
-    run.signal(signal.SIGKILL)
-    run.wait()
-
-    assert farm_cli.wait_for_no_process() == {}
 
 
 def test_what_tasks_print_does_not_mix_with_results(farm_cli: FarmCli) -> None:

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import farm_tasks as tasks
-import pytest
 from farm_harness import PATIENCE, NodeThread, ServerThread, eventually
 
 from farm.client.link import Link
 from farm.client.session import Session
-from farm.server import ledger, nodes
 from farm.wire.address import Address
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Nodes beat often, and are given up soon."""
-    monkeypatch.setattr(ledger, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr(nodes, "BEAT_SECONDS", 0.2)
 
 
 def counted(batch) -> Counter:
