@@ -15,7 +15,9 @@ from farm.cli.listing import Format, format_of, lines_of, recorded_rows, write_f
 from farm.cli.options import AuthkeyFile, BatchRef, Host, OutputFile, switch
 from farm.cli.output import Json, Output, Result
 from farm.cli.settings import open_session
+from farm.cli.statuses import SOME_FAILED
 from farm.cli.tables import results_table
+from farm.cli.text import count
 from farm.cli.writing import check_target
 from farm.client.batch import Batch
 from farm.errors import UsageError
@@ -49,7 +51,8 @@ def command(
     """Print what came of a batch's tasks.
 
     They come in index order. Of a batch that is still running, those that are there by now are
-    printed; --wait waits for all. What JSON cannot hold is written as its repr.
+    printed; --wait waits for all, and then the exit code is 1 if tasks failed or were cancelled.
+    What JSON cannot hold is written as its repr.
     """
     logs.set_up(0)
     output = output_of(ctx)
@@ -69,6 +72,14 @@ def command(
             lines = lines_of(found, chosen, failed=failed, encoding=sys.stdout.encoding)
             while text := "".join(islice(lines, TOGETHER)):
                 output.lines(text)
+        status = found.status()
+    if status.cancelled:
+        output.note(
+            f"{count(status.cancelled, 'task')} had no outcome when the batch was cancelled; "
+            f"`farm retry {status.batch}` runs what is missing."
+        )
+    if wait and status.state != "done":
+        raise typer.Exit(SOME_FAILED)
 
 
 def _default(output: Output, path: Path | None) -> Format:

@@ -53,11 +53,11 @@ def command(
         tasks = _retry(found, failed, index)
         status = found.status()
         if wait:
-            output.note(_said(status, tasks))
+            output.note(_said(status, tasks, failed))
             wait_for(output, found, {"tasks": tasks})
             return
     document = {**document_of(status), "tasks": tasks}
-    output.result(Result(document, lambda: _said(status, tasks), str(tasks)))
+    output.result(Result(document, lambda: _said(status, tasks, failed), str(tasks)))
 
 
 def _retry(batch: Batch, failed: bool, index: str | None) -> int:
@@ -67,10 +67,11 @@ def _retry(batch: Batch, failed: bool, index: str | None) -> int:
     return batch.retry(range(start, stop) for start, stop in ranges)
 
 
-def _said(status: Status, tasks: int) -> str:
+def _said(status: Status, tasks: int, failed: bool) -> str:
     name = f"batch {status.batch} ({plain(status.name)})"
     if tasks:
         paused = f"; it is paused: `farm resume {status.batch}`" if status.paused else ""
         verb = "is" if tasks == 1 else "are"
         return f"{count(tasks, 'task')} of {name} {verb} tried again{paused}."
-    return f"No task of {name} is tried again: none of those has failed or was cancelled."
+    which = "none has failed" if failed else "none of those has failed or was cancelled"
+    return f"No task of {name} is tried again: {which}."

@@ -281,7 +281,7 @@ def _finish(link: Link, batch: int, head: Head) -> messages.Status:
     if head.complete:
         return ask(link, controls.Resume(ref), messages.Status)
     if head.cancelled:
-        return ask(link, messages.Cancel(ref), messages.Status)
+        return ask(link, messages.Cancel(ref, str(head.status.get("reason", ""))), messages.Status)
     return ask(link, messages.GetStatus(ref), messages.Status)
 
 

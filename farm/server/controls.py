@@ -15,6 +15,8 @@ from farm.wire.controls import Forget, Pause, Restore, Resume, Retried, Retry
 from farm.wire.messages import Cancel, Done, Failure, Message, Outcome
 
 BY_HAND = "by hand"
+MAX_REASON = 500
+"""Letters of a reason; what is longer is cut."""
 
 
 class Controls:
@@ -34,7 +36,7 @@ class Controls:
     def cancel(self, peer: Peer, number: int, request: Cancel) -> None:
         """Give up what is not done of a batch."""
         batch = self._found(request.ref)
-        self._core.cancel(batch, BY_HAND)
+        self._core.cancel(batch, request.reason[:MAX_REASON] or BY_HAND)
         self._answer(peer, number, lambda: self._core.status(batch))
 
     def pause(self, peer: Peer, number: int, request: Pause) -> None:

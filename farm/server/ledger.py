@@ -83,7 +83,7 @@ class Ledger:
         if state.ended:
             return False
         state.cancelled = True
-        state.open = False
+        state.open = state.paused = False  # what is tried again later is not to wait for `resume`
         held = [r for node in list(state.leased) for r in settle(state, self.nodes[node])]
         for part in (*held, *state.pending, *state.again):
             state.dropped.add(*part)

@@ -258,9 +258,10 @@ class Outcomes(Message):
 
 
 class Cancel(Message):
-    """Give up what is not done of a batch; answered by its `Status`."""
+    """Give up what is not done of a batch; answered by its `Status`. ``reason`` is for people."""
 
     ref: str
+    reason: str = ""
 
 
 class GetNodes(Message):

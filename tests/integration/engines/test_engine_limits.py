@@ -141,6 +141,7 @@ def test_cancel_drops_what_waits_and_lets_the_other_batch_run(driver, tmp_path):
     other = driver.program("hang", hanging(tmp_path, 3))
     driver.submit(other, 0, 3, ahead=True)
     driver.engine.cancel(other)
+    driver.until(lambda: lost(driver.events))  # the slot has heard that it is not to begin them
     (tmp_path / "go").touch()
     events = driver.finish()
     assert results(events) == {0: 0}
