@@ -11,7 +11,7 @@ from typing import Protocol
 
 from farm.batch import spec as specs
 from farm.engines import base
-from farm.errors import ProtocolError, RequestError
+from farm.errors import FarmError, ProtocolError, RequestError
 from farm.node import Node
 from farm.wire.leases import (
     Code,
@@ -146,6 +146,13 @@ class Dialogue:
         self._asked.clear()
         self.node.disconnected()
 
+    def start_anew(self) -> None:
+        """It is another server: what the last one gave is nothing to this one."""
+        for batch in {*self.node.batches, *self._programs}:
+            self.node.dropped(batch)
+            self._hands.kill(batch)
+            self._forget(batch)
+
     # -- from the server ----------------------------------------------------------------------
 
     def hear(self, number: int, body: Message) -> Iterator[tuple[int, Message]]:
@@ -214,7 +221,13 @@ class Dialogue:
             yield self._ask(GetCode(found.digest))
 
     def _found_code(self, digest: str, files: dict[str, bytes]) -> None:
-        self._hands.keep_code(digest, files)
+        try:
+            self._hands.keep_code(digest, files)
+        except FarmError as error:
+            # Others may be able to run the batch; what runs here of other batches is finished.
+            log.error("%s: this node takes nothing more and leaves", error)  # noqa: TRY400
+            self.node.drain()
+            return
         for batch in self._waiting_for(digest):
             self._add_program(self._specs.pop(batch))
 

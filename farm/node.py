@@ -81,6 +81,9 @@ class Node:
         self.draining = False
         self._work: OrderedDict[int, Work] = OrderedDict()
         self._chunks: dict[int, base.Chunk] = {}
+        # Chunks of batches that nobody wanted any more, until they have ended: what comes of them
+        # must not be taken for what comes of the batch when somebody has it tried again.
+        self._dying: dict[int, int] = {}  # chunk -> batch
         self._last_chunk = 0
         self._wanted = (0, 0)
         self.delivery = Delivery(shelf or MemoryShelf())
@@ -128,6 +131,9 @@ class Node:
         work = self._work.pop(batch, None)
         if work is not None:
             self.delivery.drop(batch)
+        for chunk in [chunk for chunk in self._chunks.values() if chunk.batch == batch]:
+            del self._chunks[chunk.id]
+            self._dying[chunk.id] = batch
 
     def drop(self, held: Iterable[Held]) -> None:
         """Of what was presented, this is not wanted: forget what has not begun."""
@@ -169,7 +175,10 @@ class Node:
             ahead: busy slots that take another one.
         """
         chosen: list[tuple[base.Chunk, bool]] = []
+        dying = set(self._dying.values())
         for work in self._work.values():
+            if work.batch in dying:
+                continue  # it begins anew when what ran of it has ended
             while work.ready and work.pending and (idle or ahead):
                 behind = not idle
                 if behind and work.once:
@@ -212,6 +221,10 @@ class Node:
     def events(self, events: Iterable[base.Event]) -> None:
         """What came of chunks."""
         for event in events:
+            if event.chunk in self._dying:
+                if isinstance(event, base.Ended):
+                    del self._dying[event.chunk]
+                continue
             match event:
                 case base.Part():
                     seconds = sum(array.array("f", event.seconds))
@@ -332,6 +345,11 @@ class Node:
     def drained(self) -> bool:
         """Whether everything is reported and acknowledged."""
         return not self._chunks and self.delivery.empty
+
+    @property
+    def batches(self) -> list[int]:
+        """The batches that it knows of."""
+        return list(self._work)
 
     def needs_program(self) -> list[int]:
         """Batches whose program the engine does not know yet."""

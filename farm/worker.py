@@ -78,6 +78,7 @@ class Worker:
         self._dialogue = Dialogue(self._node, hands, name, self._token)
         self._code = hands.code
         self._channel: Channel | None = None
+        self._server = ""  # the id of its journal
         self._arrived: queue.SimpleQueue[Channel | FarmError] = queue.SimpleQueue()
         self._woken, self._wake = connection.Pipe(duplex=False)
         self._signals: list[int] = []
@@ -223,7 +224,7 @@ class Worker:
     def _connect(self, session: str = "", connection: int = 0) -> Channel:
         channel = connect(self.address, self._authkey)
         try:
-            greet(channel, session, connection)
+            channel.server = greet(channel, session, connection).server
         except BaseException:
             channel.close()
             raise
@@ -232,6 +233,10 @@ class Worker:
     def _adopt(self, channel: Channel) -> None:
         """A connection is there."""
         self._channel = channel
+        if self._server not in ("", channel.server):
+            log.warning("the server at %s has another journal now: beginning anew", self.address)
+            self._dialogue.start_anew()
+        self._server = channel.server
         for number, message in self._dialogue.connected():
             self._write(number, message)
 

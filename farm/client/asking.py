@@ -18,7 +18,7 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
 
     Raises:
         UnknownBatchError: there is no such batch.
-        UsageError: there is no such node, or the batch has not ended.
+        UsageError: there is no such node, or the batch is not in a state for this.
         RequestError: the server refuses for another reason.
     """
     try:
@@ -28,7 +28,7 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
             raise UnknownBatchError(f"{error} (see `farm status`)") from error
         if error.code == "unknown-node":
             raise UsageError(f"{error} (see `farm nodes`)") from error
-        if error.code == "not-ended":
+        if error.code in ("not-ended", "importing"):
             raise UsageError(str(error)) from error
         raise
     if not isinstance(answer, expected):

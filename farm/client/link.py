@@ -13,12 +13,19 @@ import secrets
 import threading
 from concurrent.futures import Future
 
-from farm.errors import FarmError, NotAuthorisedError, ProtocolError, RequestError, WaitTimeoutError
+from farm.errors import (
+    FarmError,
+    NotAuthorisedError,
+    ProtocolError,
+    RequestError,
+    UsageError,
+    WaitTimeoutError,
+)
 from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel, connect
 from farm.wire.greeting import greet, pause_before
-from farm.wire.messages import Message, Refused
+from farm.wire.messages import Message, Refused, Welcome
 
 log = logging.getLogger("farm.client")
 
@@ -48,6 +55,7 @@ class Link:
         self._closed = threading.Event()
         self._reason: FarmError | None = None  # why it was given up
         self._pid = os.getpid()
+        self.welcome: Welcome | None = None
         self._channel = self._connect()
         self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
         self._reader.start()
@@ -55,7 +63,14 @@ class Link:
     def _connect(self) -> Channel:
         channel = connect(self.address, self._authkey)
         try:
-            self.welcome = greet(channel, self._session, next(self._connections))
+            welcome = greet(channel, self._session, next(self._connections))
+            if self.welcome is not None and welcome.server != self.welcome.server:
+                # Ids mean other batches there: nothing that is unanswered may be asked of it.
+                raise UsageError(
+                    f"the server at {self.address} has another journal than before (--data): what "
+                    "this session knows is not there"
+                )
+            self.welcome = welcome
         except BaseException:
             channel.close()
             raise
@@ -144,7 +159,7 @@ class Link:
                 return
             try:
                 channel = self._connect()
-            except NotAuthorisedError:
+            except (NotAuthorisedError, UsageError):
                 raise
             except FarmError as error:
                 log.info("cannot connect again yet: %s", error)

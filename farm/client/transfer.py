@@ -23,7 +23,7 @@ from farm.client.jsontext import json_lines
 from farm.client.outcome import expand
 from farm.client.status import document_of
 from farm.client.submission import APPEND_BYTES
-from farm.errors import FarmError, UsageError
+from farm.errors import FarmError, RequestError, UsageError
 from farm.wire import controls, leases, messages
 
 if TYPE_CHECKING:
@@ -167,25 +167,47 @@ def import_(link: Link, directory: Path) -> Imported:
     head, text = folder.open_head(directory)
     submit = _submission(head, text, folder.read_code(directory, head.digest))
     _check(directory, head)
-    newest = max((one.batch for one in _listed(link)), default=0)
-    batch = ask(link, submit, messages.Submitted).batch
-    status = ask(link, messages.GetStatus(str(batch)), messages.Status)
-    fresh = batch > newest
-    if not fresh and not _broken_off(status, head):
+    submitted = ask(link, submit, messages.Submitted)
+    batch, status = submitted.batch, _status(link, submitted.batch)
+    if submitted.known and status.reason != controls.IMPORTING:
+        _check_left(status, head)
         return Imported(status, head.outcomes.tasks, known=True)
     try:
         _append(link, batch, directory, head)
         _restore(link, batch, directory, head)
         status = _finish(link, batch, head)
-    except BaseException:
-        if fresh:
+    except BaseException as error:
+        # Somebody else may import the same directory, and have come to the end of it.
+        refused = isinstance(error, RequestError) and error.code == "bad-request"
+        if refused and _is_whole(status := _status(link, batch), head):
+            return Imported(status, head.outcomes.tasks, known=True)
+        if not submitted.known:
             _undo(link, batch)
         raise
     return Imported(status, head.outcomes.tasks, known=False)
 
 
-def _listed(link: Link) -> list[messages.Status]:
-    return ask(link, messages.ListBatches(1), messages.Batches).batches
+def _status(link: Link, batch: int) -> messages.Status:
+    return ask(link, messages.GetStatus(str(batch)), messages.Status)
+
+
+def _is_whole(status: messages.Status, head: Head) -> bool:
+    there = status.done + status.failed >= head.outcomes.tasks
+    return there and status.reason != controls.IMPORTING
+
+
+def _check_left(status: messages.Status, head: Head) -> None:
+    """Whether a batch that is known came from an import that came to its end.
+
+    Raises:
+        UsageError: it did not, and was cancelled.
+    """
+    missing = status.done + status.failed < head.outcomes.tasks
+    if status.state == "cancelled" and missing:
+        raise UsageError(
+            f"batch {status.batch} is what is left of an import of this directory that was broken "
+            f"off and cancelled: `farm forget {status.batch}`, then import it again"
+        )
 
 
 def _submission(head: Head, text: bytes, files: dict[str, bytes]) -> messages.Submit:
@@ -226,14 +248,6 @@ def _recorded(directory: Path, head: Head) -> Iterator[messages.Outcome]:
     return folder.read_lines(path, archive.read_outcome, head.outcomes, head.total, gaps=True)
 
 
-def _broken_off(status: messages.Status, head: Head) -> bool:
-    """Whether a batch that is known was left by an import that did not come to its end."""
-    if status.over or not status.paused:
-        return False
-    missing = status.done + status.failed < head.outcomes.tasks
-    return status.open or missing or head.complete or head.cancelled
-
-
 def _append(link: Link, batch: int, directory: Path, head: Head) -> None:
     if head.blocks is None or not head.total:
         return
@@ -245,6 +259,7 @@ def _append(link: Link, batch: int, directory: Path, head: Head) -> None:
 def _restore(link: Link, batch: int, directory: Path, head: Head) -> None:
     for page in pages(_recorded(directory, head), _weight):
         ask(link, controls.Restore(batch, page), messages.Done)
+    ask(link, controls.Restore(batch, [], last=True), messages.Done)
 
 
 def _weight(outcome: messages.Outcome) -> int:
@@ -288,5 +303,7 @@ def _finish(link: Link, batch: int, head: Head) -> messages.Status:
 def _undo(link: Link, batch: int) -> None:
     """Leave nothing half-imported behind."""
     with contextlib.suppress(FarmError):  # the first error is the one to show
+        if _status(link, batch).reason != controls.IMPORTING:
+            return  # somebody else has completed it meanwhile
         link.call(messages.Cancel(str(batch)), UNDO_SECONDS)
         link.call(controls.Forget(batch), UNDO_SECONDS)

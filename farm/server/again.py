@@ -82,7 +82,9 @@ class Again:
 
     @property
     def next_time(self) -> float | None:
-        """When `wake` may have something to do next; None for never."""
+        """When `wake` has something to do next; None for never."""
+        while self._times and self._when.get(self._times[0][1]) != self._times[0][0]:
+            heapq.heappop(self._times)
         return self._times[0][0] if self._times else None
 
     @property

@@ -16,6 +16,7 @@ from farm.server.peers import Peer
 from farm.server.reading import BatchRow
 from farm.server.states import Batch
 from farm.server.waiting import Waiter
+from farm.wire.controls import IMPORTING
 from farm.wire.messages import (
     Append,
     Batches,
@@ -55,16 +56,19 @@ class Clients:
         """Journal a new batch, unless this submission is known."""
         core = self._core
         core.check_writable()
-        known = core.tokens.get(request.token)
-        if known is None:
+        batch = core.tokens.get(request.token)
+        known = batch is not None
+        if batch is None:
             _check_submission(request)
-            known = core.next_batch()
+            batch = core.next_batch()
             row = BatchRow(
-                known, request.token, request.name, request.total, request.options,
+                batch, request.token, request.name, request.total, request.options,
                 request.digest, core.wall(), open=request.open, paused=request.paused,
+                reason=IMPORTING if request.paused else "",
             )  # fmt: skip
             core.submit(row, request.spec, request.files, request.blocks)
-        self._answer(peer, number, lambda: Submitted(known))
+        answer = Submitted(batch, known)
+        self._answer(peer, number, lambda: answer)
 
     def append(self, peer: Peer, number: int, request: Append) -> None:
         """More blocks for an open batch."""

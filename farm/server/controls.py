@@ -11,10 +11,11 @@ from farm.server.peers import Peer
 from farm.server.pruning import Pruner
 from farm.server.replay import Replay
 from farm.server.states import Range, size_of
-from farm.wire.controls import Forget, Pause, Restore, Resume, Retried, Retry
+from farm.wire.controls import IMPORTING, Forget, Pause, Restore, Resume, Retried, Retry
 from farm.wire.messages import Cancel, Done, Failure, Message, Outcome
 
 BY_HAND = "by hand"
+IMPORTED = "it was imported"
 MAX_REASON = 500
 """Letters of a reason; what is longer is cut."""
 
@@ -51,6 +52,7 @@ class Controls:
     def resume(self, peer: Peer, number: int, request: Resume) -> None:
         """Go on with a batch."""
         core, batch = self._core, self._found(request.ref)
+        self._check_whole(batch)
         if core.ledger.resume(batch):
             self._clear_reason(batch)
             self._changed(batch)
@@ -59,6 +61,7 @@ class Controls:
     def retry(self, peer: Peer, number: int, request: Retry) -> None:
         """Try tasks again that failed or were cancelled."""
         core, batch = self._core, self._found(request.ref)
+        self._check_whole(batch)
         ranges = _checked(request.ranges, core.ledger.batches[batch].total)
         failed, dropped = core.ledger.retry(batch, ranges, failed_only=request.failed)
         for part in failed:
@@ -90,13 +93,19 @@ class Controls:
     def restore(self, peer: Peer, number: int, request: Restore) -> None:
         """Record outcomes of another server for a batch of which nothing has run yet."""
         core, batch = self._core, self._known(request.batch)
-        state = core.ledger.batches[batch]
-        if not state.paused or core.infos[batch].started:
+        state, info = core.ledger.batches[batch], core.infos[batch]
+        if not state.paused or info.reason != IMPORTING:
             raise RequestError("bad-request", f"batch {batch} is not one that is being imported")
         for outcome in request.outcomes:
             _check_outcome(outcome, state.total)
+        earlier = sum(attempts for outcome in request.outcomes for _, attempts in outcome.retried)
+        if earlier > MAX_RESTORED:
+            raise RequestError("bad-request", f"{earlier:,} attempts in one message are too many")
         for outcome in request.outcomes:
             self._restore(batch, outcome)
+        if request.last:
+            info.reason = IMPORTED
+            core.note(batch)
         core.touch(batch)
         self._answer(peer, number, Done)
 
@@ -127,6 +136,20 @@ class Controls:
         core, earlier = self._core, Failure("error", "", "an attempt on another server", "")
         core.journal.add_attempt(batch, index, outcome.node, 0.0, core.wall(), 0.0, earlier)
         Replay(core.ledger).attempt(batch, index, "error", seconds=0.0, counts=True)
+
+    def _check_whole(self, batch: int) -> None:
+        """Before something of a batch is run.
+
+        Raises:
+            RequestError: it is half of an import; who has the rest has its outcomes.
+        """
+        info = self._core.infos[batch]
+        if info.reason == IMPORTING:
+            raise RequestError(
+                "importing",
+                f"batch {batch} is still being imported, or its import was broken off: "
+                f"`farm import` it again, or `farm cancel {batch}` and forget it",
+            )
 
     def _found(self, ref: str) -> int:
         """The id of a batch that is to be changed.
@@ -165,6 +188,9 @@ class Controls:
 MAX_ATTEMPTS = 2000
 """Of one task, in an outcome of another server."""
 
+MAX_RESTORED = 100_000
+"""Attempts in one message; each is a row of the journal, and others wait meanwhile."""
+
 
 def _checked(ranges: list[Range], total: int) -> list[Range] | None:
     for start, stop in ranges:
@@ -183,6 +209,8 @@ def _check_outcome(outcome: Outcome, total: int) -> None:
     else:
         good = good and 0 <= outcome.offset <= outcome.start
         good = good and len(outcome.seconds) >= 4 * (outcome.offset + count)
+    indices = {index for index, _ in outcome.retried}
+    good = good and len(indices) == len(outcome.retried)
     good = good and all(0 < attempts <= MAX_ATTEMPTS for _, attempts in outcome.retried)
     if not good:
         where = f"[{outcome.start}, {outcome.stop})"

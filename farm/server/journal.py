@@ -132,9 +132,9 @@ class Journal(Reader):
         """A new batch."""
         self._write(
             "INSERT INTO batches (id, token, name, total, options, spec, digest, open, submitted,"
-            " paused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " paused, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row.id, row.token, row.name, row.total, _encode(row.options), spec, row.digest,
-            row.open, row.submitted, row.paused,
+            row.open, row.submitted, row.paused, row.reason,
         )  # fmt: skip
 
     def add_code(self, digest: str, files: dict[str, bytes]) -> None:
@@ -283,6 +283,11 @@ class Journal(Reader):
             (batch, rows),
         )
         return done.rowcount >= rows
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there are pages that nothing uses, or rows of forgotten batches."""
+        return bool(self._one("PRAGMA freelist_count")) or bool(self.forgotten())
 
     def shrink(self, pages: int) -> bool:
         """Give pages that nothing uses back to the disk; whether there may be more.

@@ -107,6 +107,7 @@ class Ledger:
         if not state.paused:
             return False
         state.paused = False
+        state.again.wake(self._schedule.now)  # delays went on meanwhile
         self.rank(state)
         return True
 

@@ -37,7 +37,7 @@ class Pruner:
         self._keep = keep
         self._waiting = deque(core.journal.forgotten())
         self._rows = 100
-        self._shrinking = bool(self._waiting)
+        self._shrinking = core.journal.has_room  # of batches that an earlier run forgot, too
         self._planned = False
         self._plan(PAUSE_SECONDS)
 

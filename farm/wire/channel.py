@@ -60,6 +60,8 @@ class Channel:
         self._lock = threading.Lock()
         self._backlog = bytearray()
         self._stuck_since: float | None = None
+        self.server = ""
+        """The id of the server's journal, once it has been greeted."""
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 once closed."""

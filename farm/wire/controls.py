@@ -10,6 +10,9 @@ import msgspec
 
 from farm.wire.messages import Message, Outcome, Range, Status
 
+IMPORTING = "it is being imported"
+"""The reason for which a batch is paused whose outcomes are still on their way."""
+
 
 class Pause(Message):
     """Begin no further task of a batch; what runs goes on. Answered by its `Status`."""
@@ -51,12 +54,13 @@ class Forget(Message):
 class Restore(Message):
     """Outcomes of a batch that another server recorded. Answered by `Done`.
 
-    Only for a batch that was submitted ``paused`` and has not been resumed. What has an outcome
-    already keeps it.
+    Only for a batch that was submitted ``paused``, whose reason is `IMPORTING` until the ``last``
+    ones are there: before that it cannot be resumed. What has an outcome already keeps it.
     """
 
     batch: int
     outcomes: list[Outcome]
+    last: bool = False
 
 
 class DrainNode(Message):

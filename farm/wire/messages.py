@@ -88,9 +88,10 @@ class Submit(Message):
 
 
 class Submitted(Message):
-    """The batch is journalled under this id."""
+    """The batch is journalled under this id; ``known`` if its token had been sent before."""
 
     batch: int
+    known: bool = False
 
 
 class Append(Message):

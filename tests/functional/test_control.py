@@ -223,7 +223,7 @@ def test_several_are_forgotten_at_once_and_none_that_has_not_ended(farm_cli: Far
 
     refused = farm_cli.run("forget", "3", "last")
 
-    assert refused.code == 1
+    assert refused.code == 2
     assert "batch 3 is forgotten" in refused.err
     assert "Error: " in refused.err
     assert "4" in refused.err.splitlines()[-1]

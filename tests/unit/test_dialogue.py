@@ -221,3 +221,15 @@ def test_a_refusal_of_nothing_that_was_asked_changes_nothing(talk):
     talk.work()
     talk.hear(messages.Refused("bad-request", "what?"))
     assert talk.node.held() == [Held(1, [(0, 5)])]
+
+
+# -- another server, and a disk that is full --------------------------------------------------
+
+
+def test_what_another_server_gave_is_forgotten(talk):
+    talk.work(count=4)
+    talk.dialogue.disconnected()
+    talk.dialogue.start_anew()
+    assert talk.node.held() == []
+    assert ("kill", 1) in talk.hands.did
+    assert ("forget", 1) in talk.hands.did or ("forget_program", 1) in talk.hands.did

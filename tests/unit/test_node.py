@@ -373,3 +373,33 @@ def test_an_idle_batch_that_is_forgotten_still_delivers(monkeypatch):
     assert node.forget_idle() == [1]
     assert node.held() == [Held(1, [(0, 1)])]
     assert [p.start for p in node.delivery.report(1).parts] == [0]
+
+
+# -- a batch that is dropped and comes again --------------------------------------------------
+
+
+def test_what_ran_before_a_cancel_is_not_taken_for_what_is_tried_again():
+    node = ready_node(count=2)
+    first, second = (chunk for chunk, _ in node.chunks(2, 0))
+    node.dropped(1)
+    give(node, 1, 2)
+    assert node.chunks(2, 0) == [], "begins beside what is still being killed"
+    node.events([base.Ended(first.id, 1, [(0, 1)], begun=True)])
+    node.events([base.Part(second.id, 1, 1, 2, b"old", SECONDS)])
+    node.events([base.Failed(second.id, 1, 1, "crash", "", "killed", "", None, 0.1)])
+    node.events([base.Ended(second.id, 1, [])])
+    assert node.delivery.empty
+    assert node.held() == [Held(1, [(0, 2)])]
+    assert [(chunk.start, chunk.stop) for chunk, _ in node.chunks(2, 0)] == [(0, 1), (1, 2)]
+
+
+def test_a_loss_before_a_cancel_is_none_of_what_must_not_run_twice_and_is_tried_again():
+    node = ready_node(count=1)
+    node.program_ready(1, by_value=False, once=True)
+    ((chunk, _),) = node.chunks(1, 0)
+    node.dropped(1)
+    give(node, 1, 1)
+    node.program_ready(1, by_value=False, once=True)
+    node.events([base.Ended(chunk.id, 1, [(0, 1)], begun=True)])
+    assert node.delivery.failures() == []
+    assert node.held() == [Held(1, [(0, 1)])]

@@ -157,6 +157,7 @@ class NodeMachine(RuleBasedStateMachine):
     @invariant()
     def everything_leased_is_in_exactly_one_place(self) -> None:
         held = {(h.batch, i) for h in self.node.held() for i in indices(h.ranges)}
+        held |= {(failed.batch, failed.index) for failed in self.node.delivery.failures()}
         waiting = [*self.sent.values(), Report([], [], self.node.delivery._returned)]
         returned = {
             (back.batch, i) for report in waiting for back in report.returned

@@ -46,6 +46,7 @@ class Known:
     blocks: list[Block] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     cancelled: bool = False
+    importing: bool = False
 
 
 class FakeFarm:
@@ -84,14 +85,16 @@ class FakeFarm:
             pending=0 if known.cancelled else left, running=0, done=good, failed=bad,
             cancelled=left if known.cancelled else 0, retried=0, submitted=1.0, started=0.0,
             ended=0.0, seconds=0.0, priority=0, open=known.open, nodes=[], paused=known.paused,
+            reason=controls.IMPORTING if known.importing else "",
         )  # fmt: skip
 
     def _submit(self, request: messages.Submit) -> messages.Submitted:
         for number, known in self.batches.items():
             if known.submit.token == request.token:
-                return messages.Submitted(number)
+                return messages.Submitted(number, known=True)
         number = max(self.batches, default=0) + 1
         self.batches[number] = Known(request, request.total, request.open, request.paused)
+        self.batches[number].importing = request.paused
         self.batches[number].blocks.extend(request.blocks)
         self.code[request.digest] = request.files
         return messages.Submitted(number)
@@ -137,10 +140,11 @@ class FakeFarm:
 
     def _restore(self, request: controls.Restore) -> messages.Done:
         known = self.batches[request.batch]
-        if not known.paused:
-            raise RequestError("bad-request", "it is not paused")
+        if not known.importing:
+            raise RequestError("bad-request", "it is not being imported")
         there = {one.start for one in known.outcomes}
         known.outcomes += [one for one in request.outcomes if one.start not in there]
+        known.importing = not request.last
         return messages.Done()
 
     def _pause(self, request: controls.Pause) -> Status:
@@ -153,7 +157,7 @@ class FakeFarm:
 
     def _cancel(self, request: messages.Cancel) -> Status:
         known = self.batches[int(request.ref)]
-        known.cancelled, known.open = True, False
+        known.cancelled, known.open, known.importing = True, False, False
         return self.status(int(request.ref))
 
     def _forget(self, request: controls.Forget) -> messages.Done:

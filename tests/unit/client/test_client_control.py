@@ -57,7 +57,7 @@ def test_retry_takes_one_choice(farm):
 
 
 def test_forget_passes_on_why_not(farm):
-    with pytest.raises(RequestError, match="has not ended"):
+    with pytest.raises(UsageError, match="has not ended"):
         Batch(farm, 1).forget()
     Batch(farm, 1).cancel()
     Batch(farm, 1).forget()

@@ -112,7 +112,7 @@ def test_a_second_import_is_known_again(target):
 
     assert (first.known, again.known) == (False, True)
     assert again.status.batch == first.status.batch == 2
-    assert other.kinds()[sent:] == ["ListBatches", "Submit", "GetStatus"]
+    assert other.kinds()[sent:] == ["Submit", "GetStatus"]
 
 
 def test_two_exports_of_one_batch_are_two_batches(target, tmp_path):
@@ -344,3 +344,37 @@ def test_the_mode_of_a_new_directory_is_that_of_any_other(target):
 
 def test_status_of_the_fake_is_a_status():
     assert isinstance(farm_with().status(1), Status)
+
+
+def test_two_imports_at_once_are_one_batch_that_stays(target):
+    """The other one comes to its end between this one's first request and its outcomes."""
+    exported(target, OUTCOMES)
+    other = FakeFarm()
+
+    def overtake(request):
+        if type(request).__name__ == "Restore":
+            other.before = lambda _: None
+            assert not transfer.import_(other, target).known
+
+    other.before = overtake
+    assert transfer.import_(other, target).known
+    assert list(other.batches) == [1]
+    assert "Forget" not in other.kinds()
+
+
+def test_what_is_left_of_an_import_that_was_cancelled_is_said(target):
+    exported(target, OUTCOMES)
+    other = FakeFarm()
+
+    def die(request):
+        if type(request).__name__ == "Restore":
+            raise KeyboardInterrupt
+
+    other.before = die
+    other._forget = other._cancel = lambda _: None
+    with pytest.raises(KeyboardInterrupt):
+        transfer.import_(other, target)
+    other.before = lambda _: None
+    other.batches[1].cancelled, other.batches[1].importing = True, False
+    with pytest.raises(UsageError, match="farm forget 1"):
+        transfer.import_(other, target)

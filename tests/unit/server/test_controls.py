@@ -226,7 +226,7 @@ def test_restore_twice(world):
     pages = world.ask(GetResults(batch, 0, gaps=True)).outcomes
     assert [(o.start, o.stop, o.retried) for o in pages] == [(0, 3, [(1, 3)]), (4, 5, [])]
     overlap = outcome(2, 4, payload=b"other")
-    assert world.ask(Restore(batch, [overlap])) == Done()
+    assert world.ask(Restore(batch, [overlap], last=True)) == Done()
     assert world.status(batch).done == 4
     hand = Hand(world, "a", 9)
     world.ask(Resume(str(batch)))

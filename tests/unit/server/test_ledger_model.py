@@ -88,7 +88,7 @@ class LedgerMachine(LedgerTruths):
         batch, naive = self._batch(data)
         assert self.ledger.cancel(batch) is not naive.ended
         if not naive.ended:
-            naive.cancelled, naive.open = True, False
+            naive.cancelled, naive.open, naive.paused = True, False, False
             for task in naive.tasks:
                 task.where = task.where if task.where in OVER else "dropped"
 
