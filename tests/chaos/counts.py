@@ -43,7 +43,7 @@ def of_executions(name: str, times: Sequence[int], *, once: bool) -> Iterator[st
         yield f"{name}: {len(never)} tasks never ran: {_some(never)}"
     again = [index for index, count in enumerate(times) if count > 1]
     if once and again:
-        yield f"{name}: {again.count} tasks ran again without a cause: {_some(again)}"
+        yield f"{name}: {len(again)} tasks ran again without a cause: {_some(again)}"
 
 
 def through_client(session: Session, counted: Counted) -> Iterator[str]:

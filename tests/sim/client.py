@@ -116,6 +116,7 @@ class Watched:
         self.sticks = False  # it was told of the end, and has not changed that since
         self.retrying = 0  # requests on their way that would change that
         self.resuming = 0
+        self.cancelling = 0
         self._reads = False
         self.seen: dict[int, str] = {}
         self.changed: list[str] = []
@@ -172,6 +173,8 @@ class Watched:
 
     def was_cancelled(self, answer: Message) -> None:
         """The server has answered `Cancel`."""
+        self.paused = False  # a cancelled batch is not paused any more
+        self.cancelling -= 1
         over = isinstance(answer, messages.Status) and answer.over
         self.sticks = over and not self.retrying
 
@@ -225,5 +228,6 @@ class Watched:
         if isinstance(request, controls.Retry):
             self.taken_back = True
         if isinstance(request, messages.Cancel):
-            self.cancelled = True
+            self.cancelled, self.paused = True, False
+            self.cancelling += 1
         self.client.ask(request, then)

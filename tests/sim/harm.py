@@ -155,7 +155,7 @@ class Harm:
 
         def paused(answer: messages.Message) -> None:
             assert isinstance(answer, messages.Status)
-            watched.paused = answer.paused and not watched.resuming
+            watched.paused = answer.paused and not (watched.resuming or watched.cancelling)
             self._after(10.0, lambda: resume(answer))
 
         watched.control(controls.Pause(str(watched.batch)), paused)
