@@ -6,6 +6,7 @@ import pytest
 from dialogue_talk import DIGEST, FILES, done, found, joined_talk
 
 from farm.engines import base
+from farm.errors import FarmError
 from farm.node import MAX_IDLE_BATCHES
 from farm.wire import leases, messages
 from farm.wire.leases import Lease
@@ -45,6 +46,21 @@ def test_the_code_of_a_program_comes_before_the_program(talk):
     assert talk.say() == [], "neither the program nor its code is asked for again"
     talk.hear(leases.Code(FILES), "GetCode")
     assert talk.hands.did == [("keep", DIGEST), ("add", 1, DIGEST, f"/code/{DIGEST}")]
+
+
+def test_a_node_whose_disk_does_not_take_the_code_finishes_what_runs_and_leaves(talk):
+    talk.hear(Lease(1, [(0, 5)]))
+    talk.say()
+    talk.hear(found(digest=DIGEST), "GetSpec")
+
+    def full(digest, files):
+        raise FarmError("no space left")
+
+    talk.hands.keep_code = full
+    talk.hear(leases.Code(FILES), "GetCode")
+    assert talk.node.draining
+    (report,) = talk.say()
+    assert report.returned == [leases.Held(1, [(0, 5)])]
 
 
 def test_two_batches_of_one_digest_ask_for_its_code_once(talk):

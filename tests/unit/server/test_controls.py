@@ -322,3 +322,22 @@ def test_an_answer_about_a_batch_that_is_forgotten_in_the_same_turn(world):
     world.clock.turn()
     answer = world.peer._connection.sent[number]
     assert isinstance(answer, Status) or answer.code == "unknown-batch"
+
+
+def test_a_task_whose_attempts_are_told_twice_is_refused(world):
+    batch = world.submit(3, paused=True)
+    twice = outcome(0, 1, retried=[(0, 2000)] * 2)
+    assert world.refused(Restore(batch, [twice])) == "bad-request"
+    many = [outcome(index, index + 1, retried=[(index, 2000)]) for index in range(3)]
+    assert world.ask(Restore(batch, many)) == Done()
+
+
+def test_half_an_import_is_not_run(world):
+    batch = world.submit(3, paused=True)
+    assert world.ask(Restore(batch, [outcome(0, 1)])) == Done()
+    for request in (Resume(str(batch)), Retry(str(batch))):
+        assert world.refused(request) == "importing"
+    world.restart()
+    assert world.refused(Resume(str(batch))) == "importing"
+    assert world.ask(Restore(batch, [], last=True)) == Done()
+    assert world.ask(Resume(str(batch))).state == "running"

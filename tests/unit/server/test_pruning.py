@@ -146,6 +146,21 @@ def test_the_disk_is_given_back(world, tmp_path):
     assert not world.clock._timers or not world.service._pruner._planned
 
 
+def test_the_disk_is_given_back_after_a_restart_while_it_shrank(world):
+    old = large_batch(world, 500, 20_000)
+    size = world.journal.path.stat().st_size
+    world.ask(Forget(old))
+    for _ in range(10_000):
+        if world.service._pruner._waiting == pruning.deque():
+            break
+        world.clock.pass_time(pruning.PAUSE_SECONDS)
+    assert world.journal.has_room, "it has shrunk already"
+    world.restart()
+    world.clock.pass_time(60.0)
+    assert not world.journal.has_room
+    assert world.journal.path.stat().st_size < 0.05 * max(size, 10_000_000)
+
+
 def test_files_that_no_batch_needs_any_more_go_with_the_last_one(world):
     for number in (1, 2):
         batch = world.submit(1)
