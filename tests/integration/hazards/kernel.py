@@ -80,6 +80,12 @@ def cpu_ticks(pid: int) -> int:
     return int(words[11]) + int(words[12])
 
 
+def has_taken_signals(pid: int) -> bool:
+    """Whether a process has dealt with what it was sent, and sleeps again."""
+    pending = any(int(_status(pid, kind), 16) for kind in ("SigPnd", "ShdPnd"))
+    return not pending and _status(pid, "State").startswith("S")
+
+
 @contextlib.contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """Stop a process for a while; the kernel goes on for it."""
