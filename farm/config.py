@@ -127,6 +127,9 @@ KEEP = Setting[float | None](
 AUTHKEY_FILE = Setting[Path | None](
     "authkey_file", _path, None, "The file that holds the key.", "FARM_AUTHKEY_FILE"
 )
+TLS = Setting[Path | None](
+    "tls", _path, None, "The directory of certificates, made by `farm keygen --tls`.", "FARM_TLS"
+)
 HOST = Setting(
     "host",
     _text,
