@@ -1,4 +1,4 @@
-"""Who is let in, and as what: the keys or the certificates that a server accepts, as they are now."""
+"""Who is let in, and as what: the keys or certificates that a server accepts, as they are now."""
 
 from __future__ import annotations
 
@@ -101,9 +101,10 @@ class KeyDoor:
     def refresh(self) -> Callable[[Pass], bool] | None:
         """Read the key files again; passes hold as long as their keys are there."""
         self._keyring.refresh()
-        # Not only when this call saw the change: `_new_keys` may have seen it first.
-        keys = set(self._keyring.keys)
-        return lambda held: held.key in keys
+        # Not only when this call saw the change: `_new_keys` may have seen it first. A key whose
+        # file has another name by now is still the same key.
+        roles = {key.secret: key.role for key in self._keyring.keys}
+        return lambda held: held.key is not None and roles.get(held.key.secret) == held.role
 
 
 class TlsDoor:
@@ -171,4 +172,4 @@ class TlsDoor:
             log.exception("the certificates cannot be read again; the former ones stay in use")
             return None
         log.warning("the certificates or the list of revoked ones have changed: all connect anew")
-        return lambda held: False
+        return lambda _: False

@@ -1,4 +1,4 @@
-"""Who may ask what: the one check that stands before every request, and every call of a plain client.
+"""Who may ask what: the one check before every request, and every call of a plain client.
 
 Roles are explained in `farm.wire.roles`. What is not named here nobody may do.
 """
@@ -72,5 +72,6 @@ def check(role: str, action: str) -> None:
     if role not in may:
         roles = " or ".join(sorted(may)) or "nobody"
         raise RequestError(
-            "forbidden", f"{action} is for the role {roles}; this connection's is {role}"
+            "forbidden",
+            f"the role of this key or certificate is {role}, and {action} is for {roles}",
         )

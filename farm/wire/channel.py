@@ -14,7 +14,7 @@ import threading
 import time
 
 from farm.errors import ProtocolError
-from farm.wire.frames import MAX_FRAME, LARGEST, FrameReader, header
+from farm.wire.frames import LARGEST, MAX_FRAME, FrameReader, header
 from farm.wire.tunnel import Tunnel, TunnelError
 
 SEND_SECONDS = 60.0

@@ -115,7 +115,9 @@ class ServerHandshake(Generic[K]):
             digest, answer = "md5", frame
         else:
             raise ProtocolError("the peer's answer to the challenge has an unknown form")
-        self.key = self._find(self._keys, digest, answer) or self._find(self._more(), digest, answer)
+        self.key = self._find(self._keys, digest, answer)
+        if self.key is None:
+            self.key = self._find(self._more(), digest, answer)
         if self.key is None:
             raise KeyRefusedError("the peer does not hold a key of this server")
         self._step = self._answer_peer

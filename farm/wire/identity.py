@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import ConfigError, ProtocolError
-from farm.wire.access import check_private
+from farm.wire.keyfiles import check_private
 
 IDENTITY = "identity.pem"
 AUTHORITY = "ca.pem"

@@ -220,6 +220,18 @@ def read(path: Path) -> bytes:
     return check_key(text.strip(), f"the key file {path}")
 
 
+def check_private(path: Path) -> None:
+    """See that a file that holds a private key is its owner's alone.
+
+    Raises:
+        ConfigError: it is not, or it is not there.
+    """
+    try:
+        _check_file(path, path.stat())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _check_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"the key file {path} is not a regular file")
