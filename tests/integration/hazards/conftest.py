@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import farm_side
 import pytest
 from chaos.proxy import Proxies
-from farm_harness import ServerThread
 from relay import Relay
 from stock import Served
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts servers as processes: ``serve("stock")`` or ``serve("farm")``, see `Served`."""
+def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts servers as processes: ``served("stock")`` or ``served("farm")``, see `Served`."""
     started: list[Served] = []
 
     def start(kind: str, **options: object) -> Served:
@@ -28,23 +26,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture
-def stock(serve: Callable[..., Served]) -> Served:
+def stock(served: Callable[..., Served]) -> Served:
     """A stock server."""
-    return serve("stock")
-
-
-@pytest.fixture
-def hasty(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ServerThread]]:
-    """Starts farm's server with short deadlines, see `farm_side.hasty`."""
-    started: list[ServerThread] = []
-
-    def start(**seconds: float) -> ServerThread:
-        started.append(farm_side.hasty(data, monkeypatch, **seconds))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
+    return served("stock")
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ threading.Thread.start = fails_once
 """
 
 
-def test_hazard_06_a_thread_that_cannot_start_leaves_the_server_deaf(serve, tmp_path):
-    stock = serve("stock", setup=NO_THREAD.format(path=str(tmp_path / "stock")))
-    farm = serve("farm", setup=NO_THREAD.format(path=str(tmp_path / "farm")))
+def test_hazard_06_a_thread_that_cannot_start_leaves_the_server_deaf(served, tmp_path):
+    stock = served("stock", setup=NO_THREAD.format(path=str(tmp_path / "stock")))
+    farm = served("farm", setup=NO_THREAD.format(path=str(tmp_path / "farm")))
     assert ask(stock.port, "dummy") is None
     for name in ("stock", "farm"):
         (tmp_path / name).touch()
@@ -57,9 +57,9 @@ eaten = [os.dup(0) for _ in range(60)]
 
 
 @pytest.mark.parametrize("eaten", ["", EATEN], ids=["fewer connections", "no descriptors"])
-def test_hazard_07_without_descriptors_the_accept_loop_spins(serve, eaten):
-    stock = serve("stock", setup=FEW_FILES + eaten)
-    farm = serve("farm", setup=FEW_FILES + eaten)
+def test_hazard_07_without_descriptors_the_accept_loop_spins(served, eaten):
+    stock = served("stock", setup=FEW_FILES + eaten)
+    farm = served("farm", setup=FEW_FILES + eaten)
     with Session(Link(Address(HOST, farm.port), KEY)) as session:
         with contextlib.ExitStack() as stack:
             use_up(stack, stock)
@@ -108,8 +108,8 @@ def connect_until_one_waits(stack: contextlib.ExitStack, port: int, most: int) -
     return most
 
 
-def test_hazard_08_a_backlog_of_sixteen_overflows(stock, serve):
-    farm = serve("farm")
+def test_hazard_08_a_backlog_of_sixteen_overflows(stock, served):
+    farm = served("farm")
     with contextlib.ExitStack() as stack:
         for one in (stock, farm):
             stack.enter_context(frozen(one.pid))

@@ -42,8 +42,8 @@ def _connect_and_fail(port: int) -> None:
         connected(port)
 
 
-def test_hazard_03_an_empty_key_is_a_key(serve, data):
-    open_to_all = serve("stock", key=b"")
+def test_hazard_03_an_empty_key_is_a_key(served, data):
+    open_to_all = served("stock", key=b"")
     assert ask(open_to_all.port, "number_of_objects", key=b"") == 0
     with pytest.raises(ConfigError):
         FarmManager((HOST, 0), b"", data).get_server()
@@ -59,8 +59,8 @@ def test_hazard_03_a_missing_key_is_made_up(data):
 
 
 @pytest.mark.parametrize("key", [b"x", KEY[:31]])
-def test_hazard_03_a_short_key_is_refused(serve, data, key):
-    guessed = serve("stock", key=key)
+def test_hazard_03_a_short_key_is_refused(served, data, key):
+    guessed = served("stock", key=key)
     assert ask(guessed.port, "dummy", key=key) is None
     with pytest.raises(ConfigError):
         FarmManager((HOST, 0), key, data).get_server()

@@ -37,8 +37,8 @@ def test_hazard_15_what_a_process_took_dies_with_it(stock, server):
     assert in_process(server.port).get_task_queue().get(True, PATIENCE) == (0, *CALL)
 
 
-def test_hazard_24_a_server_that_is_stopped_forgets_what_it_acknowledged(serve):
-    stock, farm = serve("stock"), serve("farm")
+def test_hazard_24_a_server_that_is_stopped_forgets_what_it_acknowledged(served):
+    stock, farm = served("stock"), served("farm")
     session = Session(Link(Address(HOST, farm.port), KEY))
     with session:
         for one in (stock, farm):
@@ -52,7 +52,7 @@ def test_hazard_24_a_server_that_is_stopped_forgets_what_it_acknowledged(serve):
                 one.process.send_signal(signal.SIGTERM)
             assert (stock.code(), farm.code()) == (-signal.SIGTERM, 0)
             calling.join(PATIENCE)
-        stock, farm = serve("stock", port=stock.port), serve("farm", port=farm.port)
+        stock, farm = served("stock", port=stock.port), served("farm", port=farm.port)
         with Raw(stock.port) as raw:
             assert raw.call("qsize") == 0
         with Raw(farm.port) as raw:

@@ -8,9 +8,9 @@ import select
 import socket
 import struct
 import threading
-from multiprocessing.connection import Client
 
-from farm_harness import HOST, KEY, PATIENCE, eventually
+import pytest
+from farm_harness import PATIENCE, eventually
 from kernel import (
     KEEPALIVE,
     MIB,
@@ -23,13 +23,15 @@ from kernel import (
 )
 from stock import Raw, ask, rest, stranger
 
+from farm.limits import Limits
+
 HERE = os.getpid()
 GIB = 1024 * MIB
 FEW = 5
 
 
-def test_hazard_04_a_silent_peer_holds_a_thread(stock, hasty):
-    server = hasty(handshake=0.3)
+def test_hazard_04_a_silent_peer_holds_a_thread(stock, serve):
+    server = serve(limits=Limits(handshake_timeout=0.3))
     before, before_here = threads(stock.pid), threading.active_count()
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(stranger(stock.port)) for _ in range(FEW)]
@@ -68,8 +70,9 @@ def test_hazard_05_nor_is_a_server(stock, server, session):
     assert KEEPALIVE not in of_stock
     assert session.nodes() == []
     eventually(
-        lambda: [line.timer for line in connections(HERE) if line.remote == server.port]
-        == [KEEPALIVE],
+        lambda: (
+            [line.timer for line in connections(HERE) if line.remote == server.port] == [KEEPALIVE]
+        ),
         "the client's end keeps an eye on the server",
     )
 
@@ -85,18 +88,21 @@ def other_socket(sock: socket.socket) -> socket.socket:
     raise AssertionError("there is no other end in this process")
 
 
-def test_hazard_21_a_frame_that_claims_a_gibibyte_is_believed(stock, serve):
-    farm = serve("farm")
-    claim = struct.pack("!i", GIB) + b"x"
+def test_hazard_21_a_frame_that_claims_a_gibibyte_is_believed(stock, served):
+    farm = served("farm")
+    beginning = struct.pack("!i", GIB) + b"x" * 100
     before = {one: memory(one.pid, "VmSize") for one in (stock, farm)}
-    with Raw(stock.port) as one, Raw(farm.port) as other:
+    with Raw(stock.port) as one, Raw(farm.port) as other, Raw(farm.port) as third:
         for raw in (one, other):
-            os.write(raw.connection.fileno(), claim)
-        assert other.connection.poll(PATIENCE), "farm cuts it off"
-        assert closed(other.connection)
+            os.write(raw.connection.fileno(), beginning)
+        with pytest.raises(ValueError, match="the limit is"):
+            raise other.connection.recv()[1]
         eventually(lambda: memory(stock.pid, "VmSize") > before[stock] + GIB, "room is made")
         assert not one.connection.poll(0), "and the stock server waits for the rest"
+        os.write(third.connection.fileno(), struct.pack("!iQ", -1, 64 * GIB))
+        assert closed(third.connection), "what claims more than any message has is cut off"
     assert memory(farm.pid, "VmPeak") < before[farm] + GIB / 2
+    assert ask(farm.port, "dummy") is None
 
 
 def closed(connection) -> bool:
@@ -113,8 +119,8 @@ def ask_and_never_read(raw: Raw, times: int) -> None:
         raw.send("__getitem__", 0)
 
 
-def test_hazard_22_a_peer_that_reads_nothing_pins_a_thread_and_its_answer(stock, hasty):
-    server = hasty(send=0.5)
+def test_hazard_22_a_peer_that_reads_nothing_pins_a_thread_and_its_answer(stock, serve):
+    server = serve(limits=Limits(send_timeout=0.5))
     for port in (stock.port, server.port):
         with Raw(port) as tasks, Raw(port, "get_result_dict") as results:
             tasks.call("put", ("m:f",))
@@ -129,5 +135,4 @@ def test_hazard_22_a_peer_that_reads_nothing_pins_a_thread_and_its_answer(stock,
         assert threads(stock.pid) == before + 1
         assert memory(stock.pid, "VmRSS") > room + 6 * MIB
         assert other_end(stock.pid, one.port)
-    with Client((HOST, server.port), authkey=KEY):
-        pass
+    assert ask(server.port, "dummy") is None

@@ -52,8 +52,8 @@ def test_hazard_01_a_pickle_that_is_sent_runs_code_in_the_server(stock, server, 
     assert connected(server.port).get_task_queue().qsize() == 0
 
 
-def test_hazard_01_ten_bytes_allocate_what_they_claim(stock, serve):
-    farm = serve("farm")
+def test_hazard_01_ten_bytes_allocate_what_they_claim(stock, served):
+    farm = served("farm")
     before = {one: memory(one.pid, "VmHWM") for one in (stock, farm)}
     for one in (stock, farm):
         with Client((HOST, one.port), authkey=KEY) as client:

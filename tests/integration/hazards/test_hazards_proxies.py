@@ -68,8 +68,8 @@ def test_hazard_16_an_interrupted_call_gives_every_later_one_a_wrong_answer(
     assert session.nodes() == []
 
 
-def test_hazard_17_after_a_restart_even_new_proxies_are_broken(serve):
-    stock, farm = serve("stock"), serve("farm")
+def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served):
+    stock, farm = served("stock"), served("farm")
     manager = connected(stock.port)
     old = manager.get_task_queue()
     assert old.qsize() == 0
@@ -77,8 +77,8 @@ def test_hazard_17_after_a_restart_even_new_proxies_are_broken(serve):
         assert session.batches() == []
         for one in (stock, farm):
             one.kill()
-        serve("stock", port=stock.port)
-        serve("farm", port=farm.port)
+        served("stock", port=stock.port)
+        served("farm", port=farm.port)
         for _ in range(3):
             new = connected(stock.port).get_task_queue()
             with pytest.raises((EOFError, ConnectionError)):

@@ -69,10 +69,10 @@ util.debug = debug
 """Widens a gap: references are down to 0, and the object is about to be dropped."""
 
 
-def test_hazard_13_a_reference_that_is_taken_at_zero_is_lost(serve, server, tmp_path):
+def test_hazard_13_a_reference_that_is_taken_at_zero_is_lost(served, server, tmp_path):
     """One client lets go of a shared object while another one asks for it (gh-88321)."""
     went, go = tmp_path / "went", tmp_path / "go"
-    stock = serve("stock", setup=HELD_AT_ZERO.format(went=str(went), go=str(go)))
+    stock = served("stock", setup=HELD_AT_ZERO.format(went=str(went), go=str(go)))
     ident, _ = ask(stock.port, "create", "get_task_queue")
     last = Thread(target=ask, args=(stock.port, "decref", ident))
     last.start()

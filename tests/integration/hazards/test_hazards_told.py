@@ -42,12 +42,12 @@ def test_hazard_09_who_has_it_is_sent_one_too(stock, server):
 PRIVATE = ("fallback_str", None, "what nobody meant to serve")
 
 
-def test_hazard_10_without_asserts_private_methods_are_served(stock, serve):
+def test_hazard_10_without_asserts_private_methods_are_served(stock, served):
     with pytest.raises(RemoteError, match="unrecognized"):
         ask(stock.port, *PRIVATE)
-    optimised = serve("stock", flags=("-O",))
+    optimised = served("stock", flags=("-O",))
     assert ask(optimised.port, *PRIVATE) == PRIVATE[-1]
-    farm = serve("farm", flags=("-O",))
+    farm = served("farm", flags=("-O",))
     for name in (PRIVATE[0], "serve_forever", "_connect", "__class__"):
         with pytest.raises(ValueError, match="does not serve"):
             ask(farm.port, name, *PRIVATE[1:])

@@ -17,9 +17,9 @@ from stock import Raw
 from farm.batch import spec as specs
 from farm.client.link import Link
 from farm.errors import ServerUnreachableError, WaitTimeoutError
-from farm.wire import channel
 from farm.wire.address import Address
 from farm.wire.messages import GetSpec, ListBatches, Submit
+from farm.wire.opening import connect
 
 CALLS = 5
 SIZE = 30_000
@@ -83,15 +83,15 @@ def test_hazard_23_a_client_waits_for_a_server_for_ever(listen):
             eventually(lambda: port in {line.remote for line in connections(script.pid)})
             for _ in range(2):
                 with pytest.raises(ServerUnreachableError, match="no answer in time"):
-                    channel.connect(Address(HOST, port), KEY, seconds=SHORT)
+                    connect(Address(HOST, port), KEY, seconds=SHORT)
             assert script.poll() is None, "it has waited for longer, and still does"
         finally:
             script.kill()
             script.communicate()
 
 
-def test_hazard_23_a_call_waits_for_its_answer_for_ever(stock, serve):
-    farm = serve("farm")
+def test_hazard_23_a_call_waits_for_its_answer_for_ever(stock, served):
+    farm = served("farm")
     link = Link(Address(HOST, farm.port), KEY)
     try:
         with Raw(stock.port) as raw:
