@@ -26,8 +26,8 @@ def serve(data: str, port: str) -> None:
 
 def work(port: str, name: str, slots: str, grace: str = "2") -> None:
     worker = Worker(
-        ProcessEngine(int(slots)), Address("127.0.0.1", int(port)), KEY, name=name, grace=float(grace),
-        directory=Path(tempfile.mkdtemp(prefix="farm-test-")),
+        ProcessEngine(int(slots)), Address("127.0.0.1", int(port)), KEY, name=name,
+        grace=float(grace), directory=Path(tempfile.mkdtemp(prefix="farm-test-")),
     )  # fmt: skip
     signal.signal(signal.SIGTERM, lambda number, _: worker.stop(number))
     worker.run(lambda _: print("ready", port, flush=True))

@@ -14,7 +14,7 @@ from pathlib import Path
 MIB = 1024 * 1024
 ESTABLISHED, CONNECTING = "01", "02"
 NO_TIMER, RESENDING, KEEPALIVE = "00", "01", "02"
-SHORT = 0.3
+SHORT = 0.2
 """Seconds in which the kernel completes any connection that it will not leave waiting."""
 
 

@@ -7,10 +7,12 @@ peer is shown to both servers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Client
 from multiprocessing.managers import BaseManager, dispatch
 from pathlib import Path
@@ -18,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from farm_harness import HOST, KEY, PATIENCE, Child
+from plain_scripts import run
 
 from farm.wire.frames import header
 
@@ -26,7 +29,7 @@ _TESTS = _HERE.parents[1]
 
 
 class Served(Child):
-    """A server as a process.
+    """A server as a process. It is waited for when it is first used, so that two start together.
 
     Args:
         kind: ``stock`` or ``farm``.
@@ -55,10 +58,21 @@ class Served(Child):
             text=True,
             env={**os.environ, "PYTHONPATH": path},
         )
+        self.kind = kind
+
+    @functools.cached_property
+    def port(self) -> int:
+        """Where it listens."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("ready"), f"the {kind} server did not start: {line}"
-        self.port = int(line.split()[1])
+        assert line.startswith("ready"), f"the {self.kind} server did not start: {line}"
+        return int(line.split()[1])
+
+    @property
+    def pid(self) -> int:
+        """Of the process, once it serves."""
+        assert self.port
+        return self.process.pid
 
     def code(self) -> int:
         """Wait for its end; its exit code."""
@@ -84,6 +98,12 @@ def ask(port: int, name: str, *args: Any, key: bytes = KEY) -> Any:
     """One request of the manager itself, on a connection of its own."""
     with Client((HOST, port), authkey=key) as client:
         return dispatch(client, None, name, args)
+
+
+def together(*scripts: tuple[str, int]) -> list[list[str]]:
+    """Run plain clients, each with its server's port, at the same time; the lines they print."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda pair: run(*pair), scripts))
 
 
 class Raw:

@@ -24,12 +24,14 @@ TAKER = "print(tasks.get(True, 20), flush=True); time.sleep(600)"
 
 
 def test_hazard_15_what_a_process_took_dies_with_it(stock, server):
-    for port in (stock.port, server.port):
-        assert in_process(port).get_task_queue().put(CALL) in (None, 0)
-        taker = start(TAKER, port)
-        try:
+    ports = (stock.port, server.port)
+    takers = [start(TAKER, port) for port in ports]
+    try:
+        for port, taker in zip(ports, takers, strict=True):
+            in_process(port).get_task_queue().put(CALL)
             assert "m:f" in taker.stdout.readline()
-        finally:
+    finally:
+        for taker in takers:
             taker.kill()
             taker.communicate()
     with pytest.raises(queue.Empty):
@@ -66,22 +68,18 @@ def wait_for_more(raw: Raw) -> None:
         [raw.call("get") for _ in range(2)]
 
 
-def test_hazard_24_a_node_ends_what_it_runs_and_at_once_when_told_twice(server, child, tmp_path):
+def test_hazard_24_a_node_that_is_told_twice_ends_at_once(server, child, tmp_path):
     """Only farm has nodes: a stock process that works for a manager has no orderly end at all."""
-    go, patience = tmp_path / "go", 2 * PATIENCE
-    first, second = (child("node", server.port, name, 1, patience) for name in ("a", "b"))
+    node = child("node", server.port, "n1", 1, 2 * PATIENCE)
     with server.session() as session:
-        batch = session.submit(tasks.wait_for, [{"path": str(go), "x": x} for x in range(2)])
-        eventually(lambda: batch.status().running == 2, "both work")
-        for node in (first, second):
-            node.process.send_signal(signal.SIGTERM)
-            eventually(lambda node=node: has_taken_signals(node.pid), "the first one")
-        eventually(lambda: told_again(second), "it ends at once")
-        assert second.process.returncode == 0
-        assert first.process.poll() is None
-        go.touch()
-        assert first.process.wait(PATIENCE) == 0
-        assert batch.status().done == 1, "what was running has been delivered"
+        batch = session.submit(tasks.wait_for, [{"path": str(tmp_path / "never")}])
+        eventually(lambda: batch.status().running == 1, "it works")
+        node.process.send_signal(signal.SIGTERM)
+        eventually(lambda: has_taken_signals(node.pid), "it waits for what runs")
+        assert node.process.poll() is None
+        eventually(lambda: told_again(node), "it does not wait any longer")
+        assert node.process.returncode == 0
+        assert batch.cancel().done == 0
 
 
 def told_again(node: Child) -> bool:

@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 from farm_harness import PATIENCE, eventually
@@ -28,19 +29,21 @@ from farm.limits import Limits
 HERE = os.getpid()
 GIB = 1024 * MIB
 FEW = 5
+ALONE = 2
+"""Threads of a stock server that serves nobody: the main one, and the one that accepts."""
 
 
 def test_hazard_04_a_silent_peer_holds_a_thread(stock, serve):
     server = serve(limits=Limits(handshake_timeout=0.3))
-    before, before_here = threads(stock.pid), threading.active_count()
+    before_here = threading.active_count()
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(stranger(stock.port)) for _ in range(FEW)]
-        eventually(lambda: threads(stock.pid) == before + FEW, "a thread for each")
+        eventually(lambda: threads(stock.pid) == ALONE + FEW, "a thread for each")
         silent = [stack.enter_context(stranger(server.port)) for _ in range(FEW)]
         assert threading.active_count() == before_here
         assert [rest(sock) for sock in silent] == [b""] * FEW, "farm cuts them off"
         # As silent, and for longer:
-        assert threads(stock.pid) == before + FEW
+        assert threads(stock.pid) == ALONE + FEW
         assert select.select(held, [], [], 0)[0] == []
     assert ask(server.port, "dummy") is None
 
@@ -79,9 +82,9 @@ def test_hazard_05_nor_is_a_server(stock, server, session):
 
 def other_socket(sock: socket.socket) -> socket.socket:
     """The other end of a connection that this process has with itself."""
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # no socket, or not connected, or closed meanwhile
-            found = socket.socket(fileno=os.dup(int(entry)))
+            found = socket.socket(fileno=os.dup(int(entry.name)))
             if found.getpeername() == sock.getsockname():
                 return found
             found.close()
@@ -120,19 +123,20 @@ def ask_and_never_read(raw: Raw, times: int) -> None:
 
 
 def test_hazard_22_a_peer_that_reads_nothing_pins_a_thread_and_its_answer(stock, serve):
-    server = serve(limits=Limits(send_timeout=0.5))
+    server = serve(limits=Limits(send_timeout=0.3))
     for port in (stock.port, server.port):
         with Raw(port) as tasks, Raw(port, "get_result_dict") as results:
             tasks.call("put", ("m:f",))
             results.call("__setitem__", 0, b"x" * 7 * MIB)
-    before, room = threads(stock.pid), memory(stock.pid, "VmRSS")
+    eventually(lambda: threads(stock.pid) == ALONE, "those who filled it have left")
+    room = memory(stock.pid, "VmRSS")
     with Raw(stock.port, "get_result_dict") as one, Raw(server.port, "get_result_dict") as other:
         for raw in (one, other):
             ask_and_never_read(raw, 6)
             assert raw.connection.poll(PATIENCE)
         assert other_end(HERE, other.port)
         eventually(lambda: other_end(HERE, other.port) is None, "farm cuts it off")
-        assert threads(stock.pid) == before + 1
+        assert threads(stock.pid) == ALONE + 1
         assert memory(stock.pid, "VmRSS") > room + 6 * MIB
         assert other_end(stock.pid, one.port)
     assert ask(server.port, "dummy") is None

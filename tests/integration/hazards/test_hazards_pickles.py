@@ -12,8 +12,7 @@ import hazard_tasks
 import pytest
 from farm_harness import HOST, KEY, PATIENCE
 from kernel import MIB, memory
-from plain_scripts import run
-from stock import Raw, Served, connected
+from stock import Raw, connected, together
 
 from farm.client.link import Link
 from farm.client.session import Session
@@ -98,13 +97,12 @@ print(results.wait(task, 30), error_of(results.__getitem__, task))
 """
 
 
-def test_hazard_26_an_error_of_a_class_that_the_client_has_not(stock: Served, server, node):
+def test_hazard_26_an_error_of_a_class_that_the_client_has_not(stock, server, node):
     """A script that runs elsewhere cannot import this directory."""
-    [said] = run(OF_THE_STOCK_SERVER, stock.port)
-    assert said == "ModuleNotFoundError: No module named 'hazard_tasks'"
     node()
-    [said] = run(OF_FARM, server.port)
-    assert said == "True RuntimeError: call 0 failed (error): Problem: the disk is full"
+    broken, whole = together((OF_THE_STOCK_SERVER, stock.port), (OF_FARM, server.port))
+    assert broken == ["ModuleNotFoundError: No module named 'hazard_tasks'"]
+    assert whole == ["True RuntimeError: call 0 failed (error): Problem: the disk is full"]
     with server.session() as session:
         batch = session.submit(hazard_tasks.fail)
         with pytest.raises(TaskError, match="Problem: the disk is full"):

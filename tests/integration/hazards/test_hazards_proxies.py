@@ -12,8 +12,7 @@ import pytest
 from farm_harness import HOST, KEY, PATIENCE, children_of, eventually
 from farm_side import waiting
 from kernel import connections
-from plain_scripts import run
-from stock import connected
+from stock import connected, together
 
 from farm.client.link import Link
 from farm.client.session import Session
@@ -77,8 +76,7 @@ def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served):
         assert session.batches() == []
         for one in (stock, farm):
             one.kill()
-        served("stock", port=stock.port)
-        served("farm", port=farm.port)
+        stock, farm = served("stock", port=stock.port), served("farm", port=farm.port)
         for _ in range(3):
             new = connected(stock.port).get_task_queue()
             with pytest.raises((EOFError, ConnectionError)):
@@ -102,22 +100,17 @@ def test_hazard_18_one_object_takes_five_connections(stock, server, relay):
 FORKING = """
 import multiprocessing
 context = multiprocessing.get_context("fork")
-for _ in range(int(sys.argv[3])):
+for _ in range({}):
     child = context.Process(target=int)
     child.start()
     child.join()
-print(child.exitcode)
 """
 
 
 def test_hazard_19_a_fork_takes_references_that_it_never_uses(stock, server, relay, child):
-    seen = []
-    for forks in (0, 3):
-        between = relay(stock.port)
-        script = f"sys.argv[3:] = ['{forks}']; child = None\n" + FORKING
-        assert run(script.replace("child.exitcode", "'done'"), between.port) == ["done"]
-        seen.append(between.connections)
-    assert seen[1] >= seen[0] + 3 * 2, "for each of two proxies, in each child"
+    none, two = relay(stock.port), relay(stock.port)
+    together((FORKING.format(0), none.port), (FORKING.format(2), two.port))
+    assert two.connections >= none.connections + 2 * 2, "for each of two proxies, in each child"
 
     between = relay(server.port)
     node = child("node", between.port, "n1", 2)

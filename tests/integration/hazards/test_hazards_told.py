@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from multiprocessing import AuthenticationError
 from multiprocessing.managers import RemoteError
@@ -22,12 +23,12 @@ def told_without_a_key(port: int, answer: bytes) -> bytes:
         return rest(sock)
 
 
-@pytest.mark.parametrize("answer", [b"x" * 16, b"{sha256}" + b"x" * 32, b""], ids=len)
-def test_hazard_09_who_has_no_key_is_sent_a_traceback(stock, server, answer):
-    said = told_without_a_key(stock.port, answer)
-    assert b"Traceback" in said
-    assert LIBRARY in said
-    assert told_without_a_key(server.port, answer) in (b"", REFUSED)
+def test_hazard_09_who_has_no_key_is_sent_a_traceback(stock, server):
+    for answer in (b"x" * 16, b"{sha256}" + b"x" * 32, b""):
+        said = told_without_a_key(stock.port, answer)
+        assert b"Traceback" in said
+        assert LIBRARY in said
+        assert told_without_a_key(server.port, answer) in (b"", REFUSED)
 
 
 def test_hazard_09_who_has_it_is_sent_one_too(stock, server):
@@ -63,16 +64,19 @@ def test_hazard_11_any_client_stops_the_server(stock, server):
     assert ask(server.port, "dummy") is None
 
 
-@pytest.mark.parametrize("name", ["#GETVALUE", "__str__", "__repr__"])
-def test_hazard_14_what_is_not_exposed_is_read_all_the_same(stock, server, name):
+BYPASSES = ("#GETVALUE", "__str__", "__repr__")
+
+
+def test_hazard_14_what_is_not_exposed_is_read_all_the_same(stock, server):
     with Raw(stock.port, "get_secret") as raw:
         with pytest.raises(RemoteError, match="is not in exposed"):
             raw.call("get", "password")
-        assert "hunter2" in str(raw.call(name))
+        for name in BYPASSES:
+            assert "hunter2" in str(raw.call(name))
     with Raw(server.port) as tasks, Raw(server.port, "get_result_dict") as results:
         tasks.call("put", ("m:f",))
         results.call("__setitem__", 0, "hunter2")
-        for raw in (tasks, results):
+        for raw, name in itertools.product((tasks, results), BYPASSES):
             with pytest.raises(AttributeError) as caught:
                 raw.call(name)
             assert "hunter2" not in str(caught.value)

@@ -21,7 +21,7 @@ from farm.wire.address import Address
 from farm.wire.messages import GetSpec, ListBatches, Submit
 from farm.wire.opening import connect
 
-CALLS = 5
+CALLS = 3
 SIZE = 30_000
 """Between the 16 KiB that the standard library sends together with their length, and a segment."""
 
