@@ -67,20 +67,18 @@ def test_hazard_16_an_interrupted_call_gives_every_later_one_a_wrong_answer(
     assert session.nodes() == []
 
 
-def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served):
-    stock, farm = served("stock"), served("farm")
-    manager = connected(stock.port)
-    old = manager.get_task_queue()
+def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served, stock, server, session):
+    old = connected(stock.port).get_task_queue()
     assert old.qsize() == 0
-    with Session(Link(Address(HOST, farm.port), KEY)) as session:
-        assert session.batches() == []
-        for one in (stock, farm):
-            one.kill()
-        stock, farm = served("stock", port=stock.port), served("farm", port=farm.port)
-        for _ in range(3):
-            new = connected(stock.port).get_task_queue()
-            with pytest.raises((EOFError, ConnectionError)):
-                new.qsize()
+    assert session.batches() == []
+    stock.kill()
+    server.stop()
+    again = served("stock", port=stock.port)
+    server.start()
+    for _ in range(3):
+        new = connected(again.port).get_task_queue()
+        with pytest.raises((EOFError, ConnectionError)):
+            new.qsize()
         assert session.batches() == []
         assert session.nodes() == []
 
