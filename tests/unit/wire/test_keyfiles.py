@@ -210,14 +210,14 @@ def test_what_is_looked_at_is_what_is_read(tmp_path, monkeypatch):
     """Another file is put in its place between the two."""
     path = key_file(tmp_path / "authkey")
     other = key_file(tmp_path / "other", "o" * 32, 0o644)
-    looked = os.fstat
+    opened = os.open
 
-    def look(descriptor):
-        if other.exists():
-            other.replace(path)
-        return looked(descriptor)
+    def swap(*arguments):
+        descriptor = opened(*arguments)
+        other.replace(path)
+        return descriptor
 
-    monkeypatch.setattr(keyfiles.os, "fstat", look)
+    monkeypatch.setattr(keyfiles.os, "open", swap)
     assert keyfiles.read_key_file(path) == KEY.encode()
 
 
