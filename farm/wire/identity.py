@@ -31,7 +31,7 @@ FOR_WORKER = ("worker", "admin")
 FOR_CLIENT = ("admin", "client")
 """Which sub-directory is taken, where a directory holds several identities."""
 
-_SCHEME = "farm:"
+SCHEME = "farm:"
 
 
 def find_identity(directory: Path, names: Sequence[str]) -> Path:
@@ -100,9 +100,9 @@ def role_of(certificate: dict[str, Any]) -> tuple[str, str]:
         ProtocolError: it names no role.
     """
     roles = [
-        value.removeprefix(_SCHEME)
+        value.removeprefix(SCHEME)
         for kind, value in certificate.get("subjectAltName", ())
-        if kind == "URI" and value.startswith(_SCHEME)
+        if kind == "URI" and value.startswith(SCHEME)
     ]
     names = [
         value

@@ -243,7 +243,8 @@ def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
         session.close()
 
 
-def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkeypatch):
+def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(serve, monkeypatch):
+    server = serve(limits=Limits(max_requests=100_000))
     monkeypatch.setattr(connection, "PLAIN_FRAME", 1024)
     count = 20_000
     with Client((HOST, server.port), authkey=KEY) as client:
