@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chaos.proxy import Proxies, Proxy, Way
+from chaos.proxy import Pair, Proxies, Proxy, Way
 
 
 class Relay(Proxy):
@@ -19,6 +19,10 @@ class Relay(Proxy):
         """In the relay's loop: read what passes."""
         self._seen[way] += data
         super().passes(data, way, send)
+
+    def inject(self, pair: Pair, data: bytes) -> None:
+        """Send the server something of its own, on a client's connection."""
+        self._proxies.call(lambda: pair.server.send(data))
 
     def has_read(self, text: bytes) -> bool:
         """Whether a text has passed as it is."""
