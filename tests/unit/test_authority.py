@@ -74,7 +74,7 @@ def test_the_files_that_were_written_are_told(tls):
 
 def test_a_directory_with_an_authority_gets_no_other(tls):
     before = {path: path.read_bytes() for path in tls.glob("*/*")}
-    with pytest.raises(ConfigError, match="ca is there"):
+    with pytest.raises(ConfigError, match="there is an authority in"):
         Authority.create(tls)
     shutil.rmtree(tls / "ca")
     with pytest.raises(ConfigError, match="server is there"):
