@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-from pathlib import Path
 
 from functional_farm import FarmCli, wait_until
 
@@ -12,31 +11,6 @@ def said_line(text: str, word: str) -> list[str]:
     """The command in what was printed that has a word in it."""
     (line,) = [line for line in text.splitlines() if word in line]
     return shlex.split(line)[1:]
-
-
-def test_keys_of_roles_rotated_and_withdrawn_while_the_server_runs(
-    farm_cli: FarmCli, tmp_path: Path
-) -> None:
-    assert farm_cli.run("keygen").code == 0
-    keys = farm_cli.home / ".config" / "farm"
-    farm_cli.serve()
-    assert farm_cli.run("keygen", "--role", "view").code == 0
-
-    def nodes(key: Path) -> int:
-        return farm_cli.run("nodes", "--authkey-file", key).code
-
-    def drain(key: Path) -> str:
-        return farm_cli.run("drain", "nobody", "--authkey-file", key).err
-
-    former = Path(shutil.copy2(keys / "authkey.view", tmp_path / "copy"))
-    wait_until(lambda: nodes(former) == 0)
-    assert "role of this key or certificate is view" in drain(former)
-    assert farm_cli.run("keygen", "--role", "view", "--rotate").code == 0
-    wait_until(lambda: nodes(keys / "authkey.view") == 0)
-    assert nodes(former) == 0
-    assert farm_cli.run("keygen", "--role", "view", "--withdraw").code == 0
-    wait_until(lambda: nodes(former) == 4)
-    assert nodes(keys / "authkey.view") == 0
 
 
 def test_certificates_from_the_first_to_a_revoked_one(farm_cli: FarmCli) -> None:
