@@ -101,7 +101,7 @@ def command(
 
     Keys lie beside one another: the admin's, and those that --role and --name give to others.
     With --tls they are certificates of an authority, which keeps what is sent from being read.
-    A server that runs takes every change at once. No key is ever printed.
+    A server that runs takes every change within a second. No key is ever printed.
     """
     wish = Wish(_action(rotate, withdraw, revoke), role, revoke or name, days)
     output = output_of(ctx)

@@ -12,6 +12,7 @@ authority vouches for nothing but a farm's members.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ FOR_CLIENT = ("admin", "client")
 """Which sub-directory is taken, where a directory holds several identities."""
 
 SCHEME = "farm:"
+_TRIES = 20
 
 
 def find_identity(directory: Path, names: Sequence[str]) -> Path:
@@ -80,9 +82,23 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     check_private(identity / IDENTITY)
-    _load(context.load_cert_chain, identity / IDENTITY)
+    _load(lambda path: _load_pair(context, path), identity / IDENTITY)
     _load(context.load_verify_locations, identity / AUTHORITY)
     return context
+
+
+def _load_pair(context: ssl.SSLContext, path: str) -> None:
+    """The certificate and its key; ssl opens their file twice, and it may be replaced between."""
+    for more in reversed(range(_TRIES)):
+        before = os.stat(path)  # noqa: PTH116 - as ssl takes it
+        try:
+            return context.load_cert_chain(path, password="")  # or it would ask a terminal for one
+        except ssl.SSLError:
+            after = os.stat(path)  # noqa: PTH116
+            same = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+            if same or not more:
+                raise
+    raise AssertionError("it is returned or raised")
 
 
 def _load(load: Any, path: Path) -> None:
