@@ -83,11 +83,6 @@ def _renewed(bundle: Path, options: str) -> list[str]:
 
 
 def _revoked(what: str, role: str | None, files: list[Path]) -> list[str]:
-    if role == SERVER:
-        return [
-            what,
-            "Nodes and clients have no list of what is revoked: if somebody else has its key, make",
-            "another authority, in another directory.",
-        ]
     lists = [str(path) for path in files[1:]] or [str(files[0])]
-    return [what, f"On other machines, servers need a copy of {' or '.join(lists)}."]
+    others = "servers, nodes and clients need" if role == SERVER else "servers need"
+    return [what, f"On other machines, {others} a copy of {' or '.join(lists)}."]

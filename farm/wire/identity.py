@@ -2,7 +2,8 @@
 
 A directory made by ``farm keygen --tls`` holds one sub-directory for each identity, with
 ``identity.pem`` (a certificate and its private key), ``ca.pem`` (the authority) and, for servers,
-``crl.pem`` (what was revoked). Such a sub-directory is all that another machine needs.
+``crl.pem`` (what was revoked; clients look at it too if they are given it). Such a sub-directory is
+all that another machine needs.
 
 Both ends show a certificate of the same authority. What it says in a name of the form
 ``farm:ROLE`` (a URI in its subjectAltName, RFC 5280, section 4.2.1.6) is what its holder may do,
@@ -61,9 +62,6 @@ def server_context(identity: Path) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0  # nobody resumes a session
-    if (identity / REVOKED).exists():
-        _load(context.load_verify_locations, identity / REVOKED)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
 
@@ -84,6 +82,9 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
     check_private(identity / IDENTITY)
     _load(lambda path: _load_pair(context, path), identity / IDENTITY)
     _load(context.load_verify_locations, identity / AUTHORITY)
+    if (identity / REVOKED).exists():
+        _load(context.load_verify_locations, identity / REVOKED)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
 
 
