@@ -15,6 +15,7 @@ import platformdirs
 
 from farm.batch import quantities
 from farm.errors import ConfigError
+from farm.limits import DEFAULTS, MIB, Limits
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7077
@@ -33,6 +34,7 @@ class Setting(Generic[T]):
         default: the value where nothing else is given.
         help: a sentence for ``--help``.
         variable: the environment variable.
+        shown: the default, as people write it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Setting(Generic[T]):
     default: T
     help: str
     variable: str
+    shown: str = ""
 
     @property
     def flag(self) -> str:
@@ -91,6 +94,29 @@ def _duration(value: Any) -> float:
         raise ValueError("it is a duration above 0, such as 12h or 30d") from error
 
 
+def _yes(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("1", "yes", "true", "on"):
+        return True
+    if isinstance(value, str) and value.lower() in ("0", "no", "false", "off"):
+        return False
+    if not isinstance(value, bool):
+        raise ValueError("it is true or false")  # noqa: TRY004 - read by `Setting.read`
+    return value
+
+
+def _bytes(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            number = quantities.size(value)
+        except ValueError as error:
+            raise ValueError("it is a number of bytes, such as 64MiB") from error
+        if not least <= number <= most:
+            raise ValueError(f"it is from {least // MIB:,} MiB to {most // MIB:,} MiB")
+        return number
+
+    return read
+
+
 def _durability(value: Any) -> str:
     if value not in DURABILITIES:
         raise ValueError(f"it is one of {', '.join(DURABILITIES)}")
@@ -127,6 +153,9 @@ KEEP = Setting[float | None](
 AUTHKEY_FILE = Setting[Path | None](
     "authkey_file", _path, None, "The file that holds the key.", "FARM_AUTHKEY_FILE"
 )
+TLS = Setting[Path | None](
+    "tls", _path, None, "The directory of certificates, made by `farm keygen --tls`.", "FARM_TLS"
+)
 HOST = Setting(
     "host",
     _text,
@@ -150,8 +179,36 @@ GRACE = Setting(
     "FARM_GRACE",
 )
 
-SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, DATA, DURABILITY, KEEP)
-WORKER = (HOST, PROCESSES, NAME, AUTHKEY_FILE, GRACE)
+INSECURE = Setting(
+    "insecure",
+    _yes,
+    False,
+    "Listen beyond this machine without --tls: what travels can be read and changed on the way.",
+    "FARM_INSECURE",
+)
+
+
+def _limit(name: str, read: Callable[[Any], Any], text: str) -> Setting[Any]:
+    """A setting for one of the server's `Limits`, with its default."""
+    default = getattr(DEFAULTS, name)
+    shown = f"{default // MIB}MiB" if default and default >= MIB else str(default or "")
+    return Setting(name, read, default, text, f"FARM_{name.upper()}", shown)
+
+
+LIMITS = (
+    _limit("max_connections", _count, "Connections in all; as many as open files allow."),
+    _limit("max_unknown", _count, "Connections whose peers have not shown a key or certificate."),
+    _limit("max_per_address", _count, "Connections from one network address."),
+    _limit("handshake_timeout", _duration, "Time for the handshake and the first request."),
+    _limit("send_timeout", _duration, "Time in which a peer must read some of its answers."),
+    _limit("max_frame", _bytes(1, 1024 * MIB), "Bytes of one message."),
+    _limit("max_queued", _bytes(1, 1 << 50), "Bytes of messages that wait in memory, each way."),
+    _limit("max_batch", _bytes(1, 1 << 60), "Bytes of the arguments and code of one batch."),
+    _limit("max_requests", _count, "Requests of one connection in a second."),
+)
+
+SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, TLS, INSECURE, DATA, DURABILITY, KEEP, *LIMITS)
+WORKER = (HOST, PROCESSES, NAME, AUTHKEY_FILE, TLS, GRACE)
 
 
 class Settings:
@@ -190,6 +247,11 @@ class Settings:
     def __getitem__(self, setting: Setting[T]) -> T:
         value: T = self._values[setting.name]
         return value
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The server's limits, as they are set."""
+    return Limits(**{setting.name: settings[setting] for setting in LIMITS})
 
 
 def _find(

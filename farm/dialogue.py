@@ -195,7 +195,7 @@ class Dialogue:
         log.error("the server refused %s: %s", type(asked).__name__, refusal.text)
         if isinstance(asked, Join):
             raise RequestError(refusal.code, f"the server refused this node: {refusal.text}")
-        if refusal.code in ("unknown-node", "journal", "internal"):
+        if refusal.code in ("unknown-node", "journal", "internal", "busy"):
             # It may be served after joining once more; until then everything is kept.
             raise ProtocolError(refusal.text)
         if isinstance(asked, Report):

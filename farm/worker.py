@@ -31,10 +31,12 @@ from farm.node import Node
 from farm.shelf import SpoolShelf
 from farm.wire import codec
 from farm.wire.address import Address
-from farm.wire.channel import CONNECT_SECONDS, Channel, connect
+from farm.wire.channel import Channel
+from farm.wire.credentials import Credentials
 from farm.wire.greeting import greet, pause_before
 from farm.wire.leases import Joined
 from farm.wire.messages import Message
+from farm.wire.opening import CONNECT_SECONDS, connect
 
 log = logging.getLogger("farm.worker")
 
@@ -50,7 +52,7 @@ class Worker:
     Args:
         engine: runs the tasks; not started yet, so that its slots never see a connection.
         address: the server's.
-        authkey: the key.
+        credentials: what is shown to the server; bytes are a key.
         name: for people.
         directory: a private one, for the code of batches.
         grace: seconds that running tasks get when the node is told to stop.
@@ -60,7 +62,7 @@ class Worker:
         self,
         engine: base.Engine,
         address: Address,
-        authkey: bytes,
+        credentials: bytes | Credentials,
         *,
         name: str,
         directory: Path,
@@ -69,7 +71,7 @@ class Worker:
         self.address = address
         self.grace = grace
         self._engine = engine
-        self._authkey = authkey
+        self._credentials = credentials
         self._shelf = SpoolShelf(directory)
         self._node = Node(engine.slots, self._shelf)
         hands = _Hands(engine, CodeStore(directory), self._joined)
@@ -222,9 +224,11 @@ class Worker:
         return self._connect(self._token, next(self._connections))
 
     def _connect(self, session: str = "", connection: int = 0) -> Channel:
-        channel = connect(self.address, self._authkey)
+        channel = connect(self.address, self._credentials)
         try:
-            channel.server = greet(channel, session, connection).server
+            welcome = greet(channel, session, connection)
+            _check_role(welcome.role, self.address)
+            channel.server = welcome.server
         except BaseException:
             channel.close()
             raise
@@ -317,6 +321,15 @@ class _Hands:
     def code_directory(self, digest: str) -> str:
         """Where the files of a digest lie."""
         return str(self.code.path(digest))
+
+
+def _check_role(role: str, address: Address) -> None:
+    """See at once that the server will let this node work."""
+    if role not in ("work", "admin"):
+        raise NotAuthorisedError(
+            f"the server at {address} lets nobody work with this key or certificate: its role is "
+            f"{role}. Make one with `farm keygen --role work`."
+        )
 
 
 def default_name() -> str:

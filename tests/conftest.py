@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from farm_harness import (
@@ -24,6 +25,7 @@ from farm_harness import (
 )
 
 from farm.client.session import Session
+from farm.wire.keyring import Keyring
 
 LEAVE_SECONDS = 10.0
 
@@ -68,6 +70,20 @@ def server(data: Path) -> Iterator[ServerThread]:
     running = ServerThread(data)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def serve(data: Path) -> Iterator[Callable[..., ServerThread]]:
+    """Starts a server in a thread with options of its own: ``serve(limits=Limits(...))``."""
+    started: list[ServerThread] = []
+
+    def start(key: bytes | Keyring = KEY, **options: Any) -> ServerThread:
+        started.append(ServerThread(data / str(len(started)), key, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from farm.engines.launch import prepare_context
 from farm.engines.processes import ProcessEngine
 from farm.server.manager import FarmManager, FarmServer
 from farm.wire.address import Address
+from farm.wire.credentials import Credentials
+from farm.wire.keyring import Keyring
 from farm.worker import Worker
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -43,13 +45,13 @@ def eventually(condition: Callable[[], Any], what: str = "", seconds: float = PA
 class ServerThread:
     """A server in a thread of this process; it can be stopped and started on the same data."""
 
-    def __init__(self, data: Path, key: bytes = KEY) -> None:
-        self.data, self.key, self.port = data, key, 0
+    def __init__(self, data: Path, key: bytes | Keyring = KEY, **options: Any) -> None:
+        self.data, self.key, self.port, self.options = data, key, 0, options
         self.start()
 
     def start(self) -> None:
         ready = threading.Event()
-        manager = FarmManager((HOST, self.port), self.key, self.data)
+        manager = FarmManager((HOST, self.port), self.key, self.data, **self.options)
         self.server: FarmServer = manager.get_server()
         self.port = self.server.port
         self._thread = threading.Thread(
@@ -67,8 +69,8 @@ class ServerThread:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "the server does not stop"
 
-    def session(self) -> Session:
-        return Session(Link(self.address, self.key))
+    def session(self, credentials: bytes | Credentials = KEY) -> Session:
+        return Session(Link(self.address, credentials))
 
     def call(self, function: Callable[[], Any]) -> Any:
         """Run something in the server's loop, which owns its state; the value."""

@@ -8,7 +8,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, Host
+from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import plain
@@ -19,11 +19,15 @@ NodeRef = Annotated[
 
 
 def command(
-    ctx: typer.Context, node: NodeRef, host: Host = None, authkey_file: AuthkeyFile = None
+    ctx: typer.Context,
+    node: NodeRef,
+    host: Host = None,
+    authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Let a node finish what it runs and leave; it takes nothing new."""
     logs.set_up(0)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         told = session.drain(node)
     text = (
         f"Node {told.node} ({plain(told.name)}) finishes what it runs, takes nothing new, and "

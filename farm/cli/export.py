@@ -9,7 +9,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, BatchRef, Host
+from farm.cli.options import AuthkeyFile, BatchRef, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import count, plain
@@ -27,6 +27,7 @@ def command(
     directory: Target,
     host: Host = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Write a batch and what came of it to a directory.
 
@@ -34,7 +35,7 @@ def command(
     missing: `farm import DIR`. Of a batch that is still running it has what is there by now.
     """
     logs.set_up(0)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         exported = session.batch(batch).export(directory)
     status = exported.status
     document = {

@@ -8,7 +8,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, Host
+from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Output, Result
 from farm.cli.settings import open_session
 from farm.client.batch import Batch
@@ -25,12 +25,16 @@ BatchRefs = Annotated[
 
 
 def command(
-    ctx: typer.Context, batches: BatchRefs, host: Host = None, authkey_file: AuthkeyFile = None
+    ctx: typer.Context,
+    batches: BatchRefs,
+    host: Host = None,
+    authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Remove batches that have ended, with their results: the server's disk has room again."""
     logs.set_up(0)
     output = output_of(ctx)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         # All are found before the first one goes: `last` is another one then.
         found = {batch.id: batch for batch in map(session.batch, batches)}
         _forget(output, list(found.values()))

@@ -9,7 +9,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, Host
+from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import count
@@ -23,7 +23,11 @@ Source = Annotated[
 
 
 def command(
-    ctx: typer.Context, directory: Source, host: Host = None, authkey_file: AuthkeyFile = None
+    ctx: typer.Context,
+    directory: Source,
+    host: Host = None,
+    authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Make a batch of a directory that `farm export` has written, and print its id.
 
@@ -32,7 +36,7 @@ def command(
     """
     logs.set_up(0)
     output = output_of(ctx)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         imported = import_(session.link, directory)
     status = imported.status
     document = {**document_of(status), "outcomes": imported.tasks, "known": imported.known}

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, Host
+from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.tables import table
@@ -21,10 +21,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def command(ctx: typer.Context, host: Host = None, authkey_file: AuthkeyFile = None) -> None:
+def command(
+    ctx: typer.Context, host: Host = None, authkey_file: AuthkeyFile = None, tls: Tls = None
+) -> None:
     """Show the nodes of a server, and those that left it lately."""
     logs.set_up(0)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         nodes = session.nodes()
     document = {"nodes": [msgspec.structs.asdict(node) for node in nodes]}
     brief = "\n".join(node.name for node in nodes if node.state == "up")

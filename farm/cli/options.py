@@ -11,7 +11,7 @@ from farm import config
 from farm.config import Setting
 
 
-def flag(setting: Setting[Any], metavar: str, *more: str) -> Any:
+def flag(setting: Setting[Any], metavar: str, *more: str, panel: str | None = None) -> Any:
     """The option of a setting: its name, its help, its variable and its default.
 
     The value is taken as text: the setting reads it, so that a wrong one is reported alike
@@ -21,15 +21,24 @@ def flag(setting: Setting[Any], metavar: str, *more: str) -> Any:
         setting: the setting.
         metavar: what the value is called in the help.
         more: further names, such as ``-p``.
+        panel: the heading of the help under which it stands.
     """
-    default = "" if setting.default is None else f" Default: {setting.default}."
+    shown = setting.shown or ("" if setting.default is None else setting.default)
+    default = f" Default: {shown}." if shown else ""
     return typer.Option(
         setting.flag,
         *more,
         metavar=metavar,
         help=f"{setting.help}{default} Variable: {setting.variable}.",
         show_default=False,
+        rich_help_panel=panel,
     )
+
+
+def limit(name: str, metavar: str) -> Any:
+    """The option of one of a server's limits."""
+    setting = next(setting for setting in config.LIMITS if setting.name == name)
+    return flag(setting, metavar, panel="Limits")
 
 
 def switch(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - as typer calls it
@@ -39,6 +48,7 @@ def switch(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - as typer
 
 Host = Annotated[str | None, flag(config.HOST, "HOST")]
 AuthkeyFile = Annotated[str | None, flag(config.AUTHKEY_FILE, "FILE")]
+Tls = Annotated[str | None, flag(config.TLS, "DIR")]
 Processes = Annotated[str | None, flag(config.PROCESSES, "N")]
 
 BatchFile = Annotated[

@@ -6,7 +6,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, BatchRef, Host
+from farm.cli.options import AuthkeyFile, BatchRef, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.statuses import standing
@@ -14,12 +14,16 @@ from farm.client.status import document_of
 
 
 def command(
-    ctx: typer.Context, batch: BatchRef, host: Host = None, authkey_file: AuthkeyFile = None
+    ctx: typer.Context,
+    batch: BatchRef,
+    host: Host = None,
+    authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Begin no further task of a batch: what runs goes on, `farm resume` begins the rest."""
     logs.set_up(0)
     output = output_of(ctx)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         status = session.batch(batch).pause()
     output.result(Result(document_of(status), lambda: standing(status)))
     if not status.over:

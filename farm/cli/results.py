@@ -12,7 +12,7 @@ import typer
 from farm.cli import logs
 from farm.cli.command import output_of
 from farm.cli.listing import Format, format_of, lines_of, recorded_rows, write_file
-from farm.cli.options import AuthkeyFile, BatchRef, Host, OutputFile, switch
+from farm.cli.options import AuthkeyFile, BatchRef, Host, OutputFile, Tls, switch
 from farm.cli.output import Json, Output, Result
 from farm.cli.settings import open_session
 from farm.cli.statuses import SOME_FAILED
@@ -47,6 +47,7 @@ def command(
     wait: WaitOption = False,
     host: Host = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Print what came of a batch's tasks.
 
@@ -59,7 +60,7 @@ def command(
     chosen = format_ or _default(output, output_file)
     if output_file is not None:
         _check(output_file, chosen)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         found = session.batch(batch)
         if wait:
             found.wait()

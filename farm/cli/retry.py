@@ -9,7 +9,7 @@ import typer
 from farm.cli import logs
 from farm.cli.command import output_of
 from farm.cli.indices import parse
-from farm.cli.options import AuthkeyFile, BatchRef, Host, Wait, switch
+from farm.cli.options import AuthkeyFile, BatchRef, Host, Tls, Wait, switch
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import count, plain
@@ -39,6 +39,7 @@ def command(
     wait: Wait = False,
     host: Host = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Try tasks of a batch again: all that failed or were cancelled, or some of them.
 
@@ -48,7 +49,7 @@ def command(
     if failed and index is not None:
         raise UsageError("give --failed or --index, not both")
     output = output_of(ctx)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         found = session.batch(batch)
         tasks = _retry(found, failed, index)
         status = found.status()

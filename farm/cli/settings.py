@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from farm.client.session import Session, connect
-from farm.config import AUTHKEY_FILE, HOST, Setting, Settings
+from farm.client.link import Link
+from farm.client.session import Session
+from farm.config import AUTHKEY_FILE, HOST, TLS, Setting, Settings
 from farm.errors import ConfigError
-from farm.wire import access
+from farm.wire import access, identity
+from farm.wire.address import parse
+from farm.wire.credentials import CertificateCredentials, Credentials, KeyCredentials
+from farm.wire.keyring import Keyring
 
 
 class CommandSettings:
@@ -34,22 +38,35 @@ class CommandSettings:
         file: Path | None = None,
     ) -> None:
         self._flags = flags
+        self._environment = dict(os.environ)
         self._file = read_file(file) if file else {}
-        self.values = Settings(known, flags, os.environ, self._file, str(file or ""))
+        self.values = Settings(known, flags, self._environment, self._file, str(file or ""))
 
-    def find_key(self) -> bytes:
-        """The key to present, as `access.find_key`."""
-        return access.find_key(*self._key_files())[0]
+    def credentials(self, names: Sequence[str]) -> Credentials:
+        """What to show to a server: the certificate in ``--tls``, else the key.
 
-    def find_or_make_key(self) -> tuple[bytes, str]:
-        """The key to ask for, and where it lies, as `access.find_or_make_key`."""
-        return access.find_or_make_key(*self._key_files())
+        Args:
+            names: of the sub-directories of ``--tls`` to choose from.
+        """
+        directory = self.values[TLS]
+        if directory is not None:
+            return CertificateCredentials(directory, names)
+        files = self._key_files()
+        access.find_key(*files)  # what is wrong with it is said before anything is connected
+        return KeyCredentials(lambda: access.find_key(*files)[0])
+
+    def keyring(self) -> tuple[Keyring, str]:
+        """The keys that a server accepts, and where they lie; one is made if there is none."""
+        key, source = access.find_or_make_key(*self._key_files())
+        if source == access.KEY_VARIABLE:
+            return Keyring.of(key), source
+        return Keyring.beside(Path(source)), source
 
     def _key_files(self) -> tuple[Path | None, Mapping[str, str], Path | None]:
         flag, named = self._flags.get(AUTHKEY_FILE.name), self._file.get(AUTHKEY_FILE.name)
         return (
             AUTHKEY_FILE.read(flag) if flag is not None else None,
-            os.environ,
+            self._environment,
             AUTHKEY_FILE.read(named) if named is not None else None,
         )
 
@@ -79,12 +96,13 @@ def read_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def open_session(host: str | None, authkey_file: str | None) -> Session:
+def open_session(host: str | None, authkey_file: str | None, tls: str | None) -> Session:
     """Connect to the server that the flags of a client command name.
 
     Raises:
         ConfigError, AddressError, ServerUnreachableError, NotAuthorisedError
     """
-    flags = {HOST.name: host, AUTHKEY_FILE.name: authkey_file}
-    settings = CommandSettings((HOST, AUTHKEY_FILE), flags)
-    return connect(settings.values[HOST], settings.find_key())
+    flags = {HOST.name: host, AUTHKEY_FILE.name: authkey_file, TLS.name: tls}
+    settings = CommandSettings((HOST, AUTHKEY_FILE, TLS), flags)
+    credentials = settings.credentials(identity.FOR_CLIENT)
+    return Session(Link(parse(settings.values[HOST]), credentials))

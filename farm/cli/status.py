@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, Host
+from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.statuses import elapsed, left, rate_of
@@ -36,11 +36,12 @@ def command(
     limit: Limit = 20,
     host: Host = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
 ) -> None:
     """Show how batches stand, or one of them."""
     logs.set_up(0)
     output = output_of(ctx)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         if batch is not None:
             status = session.status(batch)
             result = Result(document_of(status), lambda: _details(status), status.state)

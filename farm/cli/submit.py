@@ -6,7 +6,7 @@ import typer
 
 from farm.cli import logs
 from farm.cli.command import output_of
-from farm.cli.options import AuthkeyFile, BatchFile, BatchName, Host, Overrides, Wait
+from farm.cli.options import AuthkeyFile, BatchFile, BatchName, Host, Overrides, Tls, Wait
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import count
@@ -19,6 +19,7 @@ def command(
     file: BatchFile,
     host: Host = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
     name: BatchName = None,
     overrides: Overrides = None,
     wait: Wait = False,
@@ -31,7 +32,7 @@ def command(
     logs.set_up(0)
     output = output_of(ctx)
     loaded = load_file(file, overrides or [], name)
-    with open_session(host, authkey_file) as session:
+    with open_session(host, authkey_file, tls) as session:
         batch = session.submit(loaded)
         if wait:
             wait_for(output, batch)

@@ -12,13 +12,15 @@ import typer
 from farm import config, worker
 from farm.cli import logs
 from farm.cli.command import ending_signals, output_of
-from farm.cli.options import AuthkeyFile, ConfigFile, Host, Processes, Verbose, flag
+from farm.cli.options import AuthkeyFile, ConfigFile, Host, Processes, Tls, Verbose, flag
 from farm.cli.output import Output, Result
 from farm.cli.settings import CommandSettings
 from farm.cli.text import count
 from farm.cpus import usable_cpus
 from farm.engines.processes import ProcessEngine
 from farm.scratch import scratch_directory
+from farm.wire import identity
+from farm.wire.access import KEY_VARIABLE
 from farm.wire.address import parse
 
 
@@ -28,6 +30,7 @@ def command(
     processes: Processes = None,
     name: Annotated[str | None, flag(config.NAME, "NAME")] = None,
     authkey_file: AuthkeyFile = None,
+    tls: Tls = None,
     grace: Annotated[str | None, flag(config.GRACE, "SECONDS")] = None,
     config_file: ConfigFile = None,
     verbose: Verbose = 0,
@@ -43,17 +46,21 @@ def command(
         "processes": processes,
         "name": name,
         "authkey_file": authkey_file,
+        "tls": tls,
         "grace": grace,
     }
     settings = CommandSettings(config.WORKER, flags, config_file)
     values = settings.values
-    address, key = parse(values[config.HOST]), settings.find_key()
+    address = parse(values[config.HOST])
+    credentials = settings.credentials(identity.FOR_WORKER)
+    # Tasks, and the commands they run, need not see the key.
+    os.environ.pop(KEY_VARIABLE, None)
     slots = values[config.PROCESSES] or usable_cpus()
     with scratch_directory("farm-node") as directory:
         node = worker.Worker(
             ProcessEngine(slots),
             address,
-            key,
+            credentials,
             name=values[config.NAME] or worker.default_name(),
             directory=directory,
             grace=values[config.GRACE],

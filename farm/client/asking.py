@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from farm.errors import ProtocolError, RequestError, UnknownBatchError, UsageError
+from farm.errors import (
+    NotAuthorisedError,
+    ProtocolError,
+    RequestError,
+    UnknownBatchError,
+    UsageError,
+)
 from farm.wire import messages
 
 if TYPE_CHECKING:
@@ -18,7 +24,8 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
 
     Raises:
         UnknownBatchError: there is no such batch.
-        UsageError: there is no such node, or the batch is not in a state for this.
+        UsageError: there is no such node, the batch is not in a state for this, or it is too large.
+        NotAuthorisedError: the session's key or certificate does not allow this.
         RequestError: the server refuses for another reason.
     """
     try:
@@ -28,8 +35,10 @@ def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
             raise UnknownBatchError(f"{error} (see `farm status`)") from error
         if error.code == "unknown-node":
             raise UsageError(f"{error} (see `farm nodes`)") from error
-        if error.code in ("not-ended", "importing"):
+        if error.code in ("not-ended", "importing", "too-large"):
             raise UsageError(str(error)) from error
+        if error.code == "forbidden":
+            raise NotAuthorisedError(str(error)) from error
         raise
     if not isinstance(answer, expected):
         raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")

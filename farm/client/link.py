@@ -11,6 +11,8 @@ import logging
 import os
 import secrets
 import threading
+import time
+from collections import deque
 from concurrent.futures import Future
 
 from farm.errors import (
@@ -23,14 +25,22 @@ from farm.errors import (
 )
 from farm.wire import codec
 from farm.wire.address import Address
-from farm.wire.channel import Channel, connect
+from farm.wire.channel import Channel
+from farm.wire.credentials import Credentials
 from farm.wire.greeting import greet, pause_before
 from farm.wire.messages import Message, Refused, Welcome
+from farm.wire.opening import connect
 
 log = logging.getLogger("farm.client")
 
 MAX_ASKED = 10_000
 """Requests that may be unanswered at a time."""
+
+BUSY_PAUSE = 0.2
+BUSY_SECONDS = 30.0
+"""A request that the server is too busy for is sent again after a pause, for so long."""
+
+_IDLE_SECONDS = 60.0
 
 
 class Link:
@@ -38,19 +48,21 @@ class Link:
 
     Args:
         address: the server's.
-        authkey: the key.
+        credentials: what is shown to the server; bytes are a key.
 
     Raises:
         ServerUnreachableError, NotAuthorisedError, ProtocolError: the first connection failed.
     """
 
-    def __init__(self, address: Address, authkey: bytes) -> None:
+    def __init__(self, address: Address, credentials: bytes | Credentials) -> None:
         self.address = address
-        self._authkey = authkey
+        self._credentials = credentials
         self._numbers = itertools.count(1)
         self._session = secrets.token_hex(8)
         self._connections = itertools.count(1)
         self._asked: dict[int, tuple[Message, Future[Message]]] = {}
+        self._busy: dict[int, float] = {}  # requests refused for now -> until when they are sent
+        self._again: deque[tuple[float, int]] = deque()  # when to send which of them next
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._reason: FarmError | None = None  # why it was given up
@@ -61,7 +73,7 @@ class Link:
         self._reader.start()
 
     def _connect(self) -> Channel:
-        channel = connect(self.address, self._authkey)
+        channel = connect(self.address, self._credentials)
         try:
             welcome = greet(channel, self._session, next(self._connections))
             if self.welcome is not None and welcome.server != self.welcome.server:
@@ -94,6 +106,12 @@ class Link:
                 raise FarmError(f"{MAX_ASKED} requests are unanswered already")
             self._asked[number] = (request, future)
             channel = self._channel
+            if len(frame) > channel.largest:
+                del self._asked[number]
+                raise UsageError(
+                    f"a message of {len(frame):,} bytes; the server takes at most "
+                    f"{channel.largest:,} (`farm serve --max-frame`)"
+                )
         try:
             channel.write(frame)
             channel.drain()
@@ -138,11 +156,41 @@ class Link:
 
     def _read(self, channel: Channel) -> None:
         while not self._closed.is_set():
-            if channel.wait(60.0):
+            if channel.wait(self._idle_seconds()):
                 for frame in channel.read():
                     self._answer(*codec.decode_reply(frame))
+            self._send_again(channel)
+
+    def _idle_seconds(self) -> float:
+        if not self._again:
+            return _IDLE_SECONDS
+        return max(0.0, self._again[0][0] - time.monotonic())
+
+    def _send_again(self, channel: Channel) -> None:
+        """Send what the server was too busy for."""
+        now = time.monotonic()
+        while self._again and self._again[0][0] <= now:
+            number = self._again.popleft()[1]
+            with self._lock:
+                request, _ = self._asked.get(number, (None, None))
+            if request is not None:
+                channel.write(codec.encode(number, request))
+
+    def _is_to_wait(self, number: int, body: Message) -> bool:
+        """Whether a request is to be sent once more, a little later."""
+        if not isinstance(body, Refused) or body.code != "busy":
+            self._busy.pop(number, None)
+            return False
+        now = time.monotonic()
+        if now > self._busy.setdefault(number, now + BUSY_SECONDS):
+            del self._busy[number]
+            return False
+        self._again.append((now + BUSY_PAUSE, number))
+        return True
 
     def _answer(self, number: int, body: Message) -> None:
+        if self._is_to_wait(number, body):
+            return
         with self._lock:
             _, future = self._asked.pop(number, (None, None))
         if future is None:
@@ -167,6 +215,7 @@ class Link:
             with self._lock:
                 self._channel = channel
                 unanswered = list(self._asked.items())
+            self._again.clear()
             try:
                 for number, (request, _) in unanswered:
                     channel.write(codec.encode(number, request))

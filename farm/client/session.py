@@ -19,8 +19,9 @@ from farm.client.batch import Batch
 from farm.client.link import Link
 from farm.client.submission import APPEND_BYTES
 from farm.errors import FarmError, UsageError
-from farm.wire import access, controls, messages
+from farm.wire import access, controls, identity, messages
 from farm.wire.address import parse
+from farm.wire.credentials import CertificateCredentials, KeyCredentials
 
 
 class Session:
@@ -213,7 +214,11 @@ def _options(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Map
     return {**options, **{key: value for key, value in given.items() if value is not None}}
 
 
-def connect(address: str | None = None, authkey: bytes | None = None) -> Session:
+def connect(
+    address: str | None = None,
+    authkey: bytes | None = None,
+    tls: str | os.PathLike[str] | None = None,
+) -> Session:
     """Connect to a farm.
 
     Args:
@@ -221,13 +226,19 @@ def connect(address: str | None = None, authkey: bytes | None = None) -> Session
             not given.
         authkey: the key; as on the command line if not given (``FARM_AUTHKEY``,
             ``FARM_AUTHKEY_FILE``, the config directory).
+        tls: the directory of certificates, instead of a key; ``FARM_TLS`` if neither is given.
 
     Raises:
         ServerUnreachableError, NotAuthorisedError, ConfigError
 
     Example:
-        >>> session = farm.connect("node7")                     # doctest: +SKIP
+        >>> session = farm.connect("node7", tls="farm-tls")     # doctest: +SKIP
     """
-    settings = config.Settings((config.HOST,), {"host": address}, os.environ)
-    key = authkey if authkey is not None else access.find_key(None, os.environ)[0]
-    return Session(Link(parse(settings[config.HOST]), key))
+    settings = config.Settings((config.HOST, config.TLS), {"host": address}, os.environ)
+    where = parse(settings[config.HOST])
+    directory = None if authkey is not None else settings[config.TLS] if tls is None else Path(tls)
+    if directory is not None:
+        return Session(Link(where, CertificateCredentials(directory, identity.FOR_CLIENT)))
+    if authkey is not None:
+        return Session(Link(where, authkey))
+    return Session(Link(where, KeyCredentials(lambda: access.find_key(None, os.environ)[0])))

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from farm.batch import spec as specs
-from farm.batch.shipped import digest
+from farm.batch.shipped import digest, path_of
 from farm.errors import RequestError
+from farm.limits import DEFAULTS
 from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
 from farm.server.peers import Peer
@@ -47,10 +48,13 @@ class Clients:
 
     Args:
         core: the server's state.
+        max_batch: bytes that a batch's arguments, program and files may have together.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, max_batch: int = DEFAULTS.max_batch) -> None:
         self._core = core
+        self._max_batch = max_batch
+        self._sizes: dict[int, int] = {}  # bytes, of open batches
 
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
@@ -60,7 +64,11 @@ class Clients:
         known = batch is not None
         if batch is None:
             _check_submission(request)
+            size = len(request.spec) + sum(map(len, request.files.values())) + _size(request.blocks)
+            self._check_size(size)
             batch = core.next_batch()
+            if request.open:
+                self._sizes[batch] = size
             row = BatchRow(
                 batch, request.token, request.name, request.total, request.options,
                 request.digest, core.wall(), open=request.open, paused=request.paused,
@@ -82,8 +90,26 @@ class Clients:
         if state.cancelled:
             raise RequestError("cancelled", f"batch {request.batch} was cancelled")
         _check_blocks(request.blocks)
+        size = self._size_of(request.batch) + _size(request.blocks)
+        self._check_size(size)
         core.grow(request.batch, request.blocks, close=request.close)
+        self._sizes[request.batch] = size
+        if request.close:
+            del self._sizes[request.batch]
         self._answer(peer, number, Done)
+
+    def _size_of(self, batch: int) -> int:
+        """Bytes of a batch that is open; of one from before a restart, those in the journal."""
+        known = self._sizes.get(batch)
+        return self._core.journal.size(batch) if known is None else known
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_batch:
+            raise RequestError(
+                "too-large",
+                f"the batch would have {size:,} bytes of arguments and code; this server takes at "
+                f"most {self._max_batch:,} (--max-batch)",
+            )
 
     def status(self, peer: Peer, number: int, request: GetStatus) -> None:
         """How a batch stands, now or when it has ended."""
@@ -223,6 +249,11 @@ def _check_submission(request: Submit) -> None:
         raise RequestError("bad-request", "a submission has a token and a name of 1 to 200 letters")
     if request.token == QUEUE_TOKEN:
         raise RequestError("bad-request", "that token is the task queue's own")
+    for name in request.files:
+        try:
+            path_of(name)
+        except ValueError as error:
+            raise RequestError("bad-request", str(error)) from error
     if digest(request.files) != request.digest:
         raise RequestError("bad-request", "the files are not those of their digest")
     try:
@@ -236,6 +267,10 @@ def _check_submission(request: Submit) -> None:
         raise RequestError("bad-request", "the blocks do not make up the tasks")
     if request.blocks and request.blocks[0].start != 0:
         raise RequestError("bad-request", "the first block begins at 0")
+
+
+def _size(blocks: list[Block]) -> int:
+    return sum(len(block.payload) for block in blocks)
 
 
 def _check_blocks(blocks: list[Block]) -> None:

@@ -1,7 +1,7 @@
-"""One connection as the server sees it: frames, the handshake, then one of two dialects.
+"""One connection as the server sees it: tunnel, handshake, then one of two dialects.
 
-Before the peer is known nothing is sent but the challenge, frames are tiny, and one deadline
-covers the handshake and the first request together.
+Before the peer is known nothing is sent but the challenge or a fixed sentence, frames are tiny, and
+one deadline covers the handshake and the first request together.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from collections.abc import Callable
 from typing import Protocol
 
 from farm.errors import ProtocolError
+from farm.limits import Limits
+from farm.server.budget import FREE, Allowance, Budget
+from farm.server.door import Door, Pass
+from farm.server.outflow import Outflow
 from farm.wire import handshake
 from farm.wire.channel import tune
-from farm.wire.frames import MAX_FRAME, FrameReader, header
+from farm.wire.frames import FrameReader, Oversized, header
+from farm.wire.tunnel import TunnelError
 
 log = logging.getLogger("farm.server")
-
-HANDSHAKE_SECONDS = 5.0
-SEND_SECONDS = 60.0
-"""A peer that takes nothing of what it asked for for so long is cut off."""
 
 PLAIN_FRAME = 8 * 1024 * 1024
 """Bytes of a plain client's request: its pickle is read by Python code, in the server's loop."""
 
-WRITE_HIGH = 4 * 1024 * 1024
-"""Bytes of unread answers at which the server stops reading a peer's requests."""
+HINT_SECONDS = 1.0
+"""A peer that is silent for so long where TLS is spoken waits for the server to begin."""
+
+_CLIENT_HELLO = b"\x16\x03"
+"""How a peer begins that speaks TLS (RFC 8446, section 5.1)."""
 
 
 class Dialect(Protocol):
@@ -40,6 +44,9 @@ class Dialect(Protocol):
             ProtocolError: the connection is to be closed.
         """
 
+    def refuse(self, head: bytes, code: str, text: str) -> None:
+        """A frame is not served; ``head`` is how it begins."""
+
     def lost(self) -> None:
         """The connection is gone."""
 
@@ -47,14 +54,27 @@ class Dialect(Protocol):
 class Registry(Protocol):
     """All connections of a server: `Connection` tells it of its coming and going."""
 
-    def came(self, connection: Connection) -> bool:
-        """Whether there is room for one more."""
+    limits: Limits
+    door: Door
+    budget: Budget
+
+    def came(self, connection: Connection) -> str | None:
+        """Why it cannot stay, if it cannot."""
 
     def met(self, connection: Connection) -> None:
-        """The peer holds the key."""
+        """The peer may come in."""
 
     def went(self, connection: Connection) -> None:
         """It is closed."""
+
+    def filled(self, connection: Connection) -> None:
+        """The peer does not read its answers."""
+
+    def emptied(self, connection: Connection) -> None:
+        """It reads again."""
+
+    def complain(self, connection: Connection, what: str) -> None:
+        """Log what is wrong with the peer."""
 
 
 class Connection(asyncio.Protocol):
@@ -62,27 +82,40 @@ class Connection(asyncio.Protocol):
 
     Args:
         registry: is told when it comes and goes.
-        authkey: that the peer must hold.
         dialect: makes the first dialect, once the peer is known.
     """
 
-    def __init__(
-        self, registry: Registry, authkey: bytes, dialect: Callable[[Connection], Dialect]
-    ) -> None:
+    def __init__(self, registry: Registry, dialect: Callable[[Connection], Dialect]) -> None:
         self._registry = registry
-        self._handshake = handshake.ServerHandshake(authkey)
+        self._limits = registry.limits
+        self._tunnel = registry.door.tunnel()
+        self._handshake = registry.door.handshake()
         self._make_dialect = dialect
         self._dialect: Dialect | None = None
         self._plain = True
         self._held = False  # by the dialect, which answers one request at a time
         self._full = False  # of answers that the peer has not read
-        self._written = 0
+        self._room = 0  # bytes that a long message on its way was promised, or waits for
+        self._waits = False  # for that room
+        self._challenged = False
+        self._allowance: Allowance | None = None
         self._reader = FrameReader(handshake.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
+        self._out: Outflow | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._stuck: asyncio.TimerHandle | None = None
+        self._hint: asyncio.TimerHandle | None = None
         self._socket: socket.socket | None = None
+        self.host = "?"
         self.address = "?"
+        self.holder: Pass | None = None
+        """What the peer came in with, once it has."""
+        self.received = 0
+        """Bytes that have come."""
+
+    @property
+    def role(self) -> str:
+        """What the peer may do."""
+        return self.holder.role if self.holder else ""
 
     # -- asyncio.Protocol ---------------------------------------------------------------------
 
@@ -91,25 +124,67 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self.address = f"{peer[0]}:{peer[1]}" if peer else "?"
-        if not self._registry.came(self):
-            log.warning("%s: too many connections; it was turned away", self.address)
-            transport.abort()
+        if peer:
+            self.host, self.address = peer[0], f"{peer[0]}:{peer[1]}"
+        reason = self._registry.came(self)
+        if reason is not None:
+            self._turn_away("busy", reason)
             return
         self._socket = transport.get_extra_info("socket")
         if self._socket is not None:
             tune(self._socket)
             self._acknowledge()
-        transport.set_write_buffer_limits(high=WRITE_HIGH)
-        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._too_late)
-        self.send(self._handshake.begin())
+        self._out = Outflow(transport, self._tunnel, self._limits.send_timeout, self._stuck)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self._limits.handshake_timeout, self._too_late)
+        if self._tunnel is None:
+            self._challenge()
+        else:
+            self._hint = loop.call_later(HINT_SECONDS, self._speaks_plainly)
 
     def data_received(self, data: bytes) -> None:
         """Cut what came into frames."""
+        if not self.received and self._tunnel is None and data.startswith(_CLIENT_HELLO):
+            self.cut_off("it speaks TLS, and this server does not")
+            return
+        self.received += len(data)
         if self._plain:
             self._acknowledge()
-        self._reader.feed(data)
+        self._reader.feed(data if self._tunnel is None else self._unwrapped(data))
         self.resume()
+
+    def _unwrapped(self, data: bytes) -> bytes:
+        """What the peer said in the tunnel."""
+        assert self._tunnel is not None
+        assert self._out is not None
+        try:
+            said, answer = self._tunnel.receive(data)
+        except TunnelError as error:
+            self._registry.complain(self, f"refused: {error}")
+            self._out.write(error.farewell)
+            self.close()
+            return b""
+        if answer:
+            self._out.write(answer)
+        if self._tunnel.established and not self._challenged:
+            self._welcome()
+        return said
+
+    def _welcome(self) -> None:
+        """The tunnel is there: challenge the peer, unless its certificate is of no use here."""
+        assert self._tunnel is not None
+        try:
+            self._registry.door.check(self._tunnel)
+        except ProtocolError as error:
+            self._registry.complain(self, f"refused: {error}")
+            self.send(handshake.refusal("certificate", str(error)))
+            self.close()
+        else:
+            self._challenge()
+
+    def _challenge(self) -> None:
+        self._challenged = True
+        self.send(self._handshake.begin())
 
     def eof_received(self) -> bool:
         """The peer has closed; so does the server."""
@@ -117,46 +192,31 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read: stop reading its requests, and give it a while."""
+        if self._out is None or self.closing:
+            return
         self._full = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-            self._watch(self._taken)
-
-    def _watch(self, taken: int) -> None:
-        loop = asyncio.get_running_loop()
-        self._stuck = loop.call_later(SEND_SECONDS, self._look, taken)
-
-    def _look(self, taken: int) -> None:
-        """A slow peer is waited for as long as it takes something."""
-        if self._taken == taken:
-            self.cut_off("it does not read")
-        else:
-            self._watch(self._taken)
-
-    @property
-    def _taken(self) -> int:
-        """Bytes that the network has taken so far."""
-        assert self._transport is not None
-        return self._written - self._transport.get_write_buffer_size()
+        self._out.watch()
+        self._read_on()
+        self._registry.filled(self)
 
     def resume_writing(self) -> None:
         """The peer reads again."""
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        if self._out is not None:
+            self._out.relax()
         self._full = False
+        self._registry.emptied(self)
         self._go_on()
 
-    def _go_on(self) -> None:
-        if self._transport is not None and not self.closing:
-            self._transport.resume_reading()
-            self.resume()
+    def _stuck(self) -> None:
+        self.cut_off("it does not read")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, it is gone."""
-        for timer in (self._deadline, self._stuck):
+        for timer in (self._deadline, self._hint):
             if timer is not None:
                 timer.cancel()
+        if self._out is not None:
+            self._out.relax()
         self._registry.went(self)
         if self._dialect is not None:
             self._dialect.lost()
@@ -167,38 +227,90 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Take the frames that have come, for as long as nothing holds them back."""
-        if self._held or self._full:
-            if self._reader.buffered > self._reader.limit and self._transport is not None:
-                self._transport.pause_reading()
-            return
         try:
-            for frame in self._reader.frames():
-                self._receive(frame)
-                if self.closing or self._held or self._full:
-                    return
+            while not (self.closing or self._held or self._full):
+                part = self._reader.take()
+                if part is None:
+                    break
+                self._take(part)
+            self._reserve()
         except handshake.KeyRefusedError as error:
-            log.warning("%s: refused: %s", self.address, error)
+            self._registry.complain(self, f"refused: {error}")
             self.send(handshake.FAILURE)
             self.close()
         except ProtocolError as error:
             self.cut_off(str(error))
 
-    def _receive(self, frame: bytes) -> None:
-        if self._dialect is not None:
-            self._dialect.receive(frame)
-            return
+    def _take(self, part: bytes | Oversized) -> None:
+        if self._dialect is None:
+            assert isinstance(part, bytes)  # strangers' frames are not skipped
+            self._shake_hands(part)
+        elif isinstance(part, Oversized):
+            text = f"a message of {part.size:,} bytes; the limit is {self._reader.limit:,}"
+            self._registry.complain(self, f"refused: {text}")
+            self._dialect.refuse(part.head, "too-large", text)
+        elif self._is_too_often():
+            rate = self._limits.max_requests
+            text = f"more than {rate:,} requests a second on one connection (--max-requests)"
+            self._registry.complain(self, f"refused: {text}")
+            self._dialect.refuse(part[:16], "busy", text)
+        else:
+            self._dialect.receive(part)
+
+    def _is_too_often(self) -> bool:
+        assert self._allowance is not None
+        return not self._allowance.take(asyncio.get_running_loop().time())
+
+    def _shake_hands(self, frame: bytes) -> None:
         for answer in self._handshake.receive(frame):
             self.send(answer)
-        if self._handshake.complete:
-            self._registry.met(self)
-            self._reader.limit = PLAIN_FRAME
-            self._dialect = self._make_dialect(self)
+        if not self._handshake.complete:
+            return
+        self.holder = self._registry.door.admit(self._handshake, self._tunnel)
+        self._registry.met(self)
+        now = asyncio.get_running_loop().time()
+        self._allowance = Allowance(self._limits.max_requests, now)
+        self._reader.limit = min(PLAIN_FRAME, self._limits.max_frame)
+        self._reader.skip = True
+        self._dialect = self._make_dialect(self)
+
+    def _reserve(self) -> None:
+        """Have room for a long message that is on its way, or do not read on."""
+        claimed = self._reader.claimed
+        needed = claimed if claimed > FREE else 0
+        if needed != self._room:
+            if self._room:
+                self._registry.budget.give_back(self)
+            self._room = needed
+            self._waits = bool(needed) and not self._registry.budget.take(self, needed)
+        self._read_on()
+
+    def admitted(self) -> None:
+        """There is room for the message now."""
+        self._waits = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read, or do not read, as things are.
+
+        A connection whose frames the dialect holds back is read all the same, because it is by
+        reading that its end is noticed.
+        """
+        if self._transport is None or self.closing:
+            return
+        too_much = self._held and self._reader.buffered > self._reader.limit
+        if self._full or self._waits or too_much:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _go_on(self) -> None:
+        if not self.closing:
+            self._read_on()
+            self.resume()
 
     def hold(self) -> None:
-        """Keep further frames back until `release`: the dialect answers one at a time.
-
-        Reading goes on, because it is by reading that the end of a connection is noticed.
-        """
+        """Keep further frames back until `release`: the dialect answers one at a time."""
         self._held = True
 
     def release(self) -> None:
@@ -214,7 +326,7 @@ class Connection(asyncio.Protocol):
         if dialect is not None:
             self._dialect = dialect
             self._plain = False
-            self._reader.limit = MAX_FRAME
+            self._reader.limit = self._limits.max_frame
 
     def _acknowledge(self) -> None:
         """Acknowledge at once: an unmodified client waits for that between two small writes.
@@ -231,17 +343,15 @@ class Connection(asyncio.Protocol):
         """Whether nothing can be sent any more."""
         return self._transport is None or self._transport.is_closing()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the network has not taken yet."""
+        return self._out.unsent if self._out is not None else 0
+
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        head = header(len(frame))
-        self._written += len(head) + len(frame)
-        if len(frame) < WRITE_HIGH:
-            self._transport.write(head + frame)
-        else:
-            self._transport.write(head)
-            self._transport.write(frame)
+        if self._out is not None:
+            self._out.send(frame)
 
     def close(self) -> None:
         """Close after what was sent."""
@@ -249,10 +359,23 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _too_late(self) -> None:
-        self.cut_off(f"no first request within {HANDSHAKE_SECONDS:.0f} s")
+        self.cut_off(f"no first request within {self._limits.handshake_timeout:g} s")
+
+    def _speaks_plainly(self) -> None:
+        """It waits for a challenge: whoever speaks TLS begins."""
+        if not self.received:
+            self._turn_away("tls", "it speaks TLS: connect with --tls DIR (FARM_TLS)")
+
+    def _turn_away(self, code: str, text: str) -> None:
+        """Say why to a peer that is not known, in a fixed sentence, and close."""
+        self._registry.complain(self, f"turned away: {text}")
+        if self._transport is not None:
+            frame = handshake.refusal(code, text)
+            self._transport.write(header(len(frame)) + frame)
+            self._transport.close()
 
     def cut_off(self, why: str) -> None:
         """Close at once, and log why."""
-        log.warning("%s: cut off: %s", self.address, why)
+        self._registry.complain(self, f"cut off: {why}")
         if self._transport is not None:
             self._transport.abort()

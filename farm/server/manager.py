@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing import managers
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
@@ -22,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import AddressError, JournalError
+from farm.limits import DEFAULTS, Limits
+from farm.server.admission import Admission
 from farm.server.connection import Connection, Dialect
+from farm.server.door import Door, KeyDoor, TlsDoor
 from farm.server.journal import Journal
-from farm.server.limits import most_connections
 from farm.server.nodes import SWEEP_SECONDS
 from farm.server.peers import Peer
 from farm.server.plain import PlainDialect, Shared
@@ -32,12 +35,11 @@ from farm.server.queue import TaskQueue
 from farm.server.results import METHODS, ResultDict
 from farm.server.service import Service
 from farm.wire.address import Address
+from farm.wire.keyring import Keyring
 
 log = logging.getLogger("farm.server")
 
 BACKLOG = 1024
-MAX_UNKNOWN = 512
-"""Connections that have not finished their handshake."""
 
 
 class FarmServer(managers.Server):
@@ -46,14 +48,18 @@ class FarmServer(managers.Server):
     Args:
         registry: of the manager (its typeids are the objects plain clients may ask for).
         address: where to listen; port 0 picks one.
-        authkey: that every peer must hold.
+        keys: that peers may hold; not used with ``tls``.
         serializer: as the standard library's server takes it; frames are pickles for plain clients.
         data: the directory of the journal.
         durability: what an acknowledgement survives (see `farm.server.database.DURABILITY`).
         keep: seconds for which a batch that has ended is kept; None for as long as it takes.
+        tls: the directory of the server's certificate; None for none.
+        insecure: listen beyond this machine without certificates all the same.
+        limits: what is bounded.
 
     Raises:
-        AddressError: the address cannot be listened on.
+        AddressError: the address cannot be listened on, or not without certificates.
+        ConfigError: a key or certificate is not fit to use.
         JournalError: the directory cannot be used.
     """
 
@@ -61,19 +67,23 @@ class FarmServer(managers.Server):
         self,
         registry: dict[str, Any],
         address: tuple[str, int],
-        authkey: bytes,
+        keys: Keyring,
         serializer: str = "pickle",
         *,
         data: Path,
         durability: str = "process",
         keep: float | None = None,
+        tls: Path | None = None,
+        insecure: bool = False,
+        limits: Limits = DEFAULTS,
     ) -> None:
         # The base class's __init__ would open a listener of the stock kind; its attributes are
         # set here instead.
         del serializer
         self.registry = registry
-        self.authkey = AuthenticationString(authkey)
-        self._socket = _listen(Address(*address))
+        self.authkey = AuthenticationString(b"")  # nothing of the base class uses it
+        self._door: Door = KeyDoor(keys, time.monotonic) if tls is None else TlsDoor(tls)
+        self._socket = _listen(Address(*address), secure=insecure or tls is not None)
         self.host, self.port = self._socket.getsockname()[:2]
         self.address = (self.host, self.port)
         try:
@@ -82,9 +92,7 @@ class FarmServer(managers.Server):
             self._socket.close()
             raise
         self._keep = keep
-        self._connections: set[Connection] = set()
-        self._unknown: dict[Connection, None] = {}  # oldest first
-        self._most = most_connections()
+        self._limits = limits
         self._plain_nodes = itertools.count(-1, -1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -139,8 +147,7 @@ class FarmServer(managers.Server):
         finally:
             listener.close()
             sweeper.cancel()
-            for connection in list(self._connections):
-                connection.close()
+            self.admission.close()
             if self._reason is None:
                 self.journal.close()
             else:
@@ -151,7 +158,10 @@ class FarmServer(managers.Server):
         self.stop()
 
     def _wire_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._service = Service(self.journal, loop, self._give_up, keep=self._keep)
+        self.admission = Admission(self._limits, self._door, loop)
+        self._service = Service(
+            self.journal, loop, self._give_up, keep=self._keep, limits=self._limits
+        )
         self._core = self._service.core
         tasks = TaskQueue(self._core)
         results = ResultDict(self._core, tasks)
@@ -164,32 +174,12 @@ class FarmServer(managers.Server):
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._service.sweep()
+            self.admission.sweep()
 
     # -- connections --------------------------------------------------------------------------
 
     def _connect(self) -> Connection:
-        return Connection(self, bytes(self.authkey), self._speak_plain)
-
-    def came(self, connection: Connection) -> bool:
-        """Whether there is room for one more connection.
-
-        Where too many peers are unknown, the one that has been so for longest goes: a handshake
-        takes milliseconds, so that it is a silent one, and newcomers are served.
-        """
-        self._connections.add(connection)
-        self._unknown[connection] = None
-        if len(self._unknown) > MAX_UNKNOWN:
-            next(iter(self._unknown)).cut_off(f"more than {MAX_UNKNOWN} peers are unknown")
-        return len(self._connections) <= self._most
-
-    def met(self, connection: Connection) -> None:
-        """The peer holds the key."""
-        self._unknown.pop(connection, None)
-
-    def went(self, connection: Connection) -> None:
-        """A connection is closed."""
-        self._connections.discard(connection)
-        self._unknown.pop(connection, None)
+        return Connection(self.admission, self._speak_plain)
 
     def _speak_plain(self, connection: Connection) -> Dialect:
         node = next(self._plain_nodes)
@@ -197,7 +187,8 @@ class FarmServer(managers.Server):
 
     def _speak_farm(self, connection: Connection) -> Dialect:
         service = self._service
-        return Peer(connection, service.handlers, service.desk.lost, self._core.waiters.forget)
+        forget, role = self._core.waiters.forget, connection.role
+        return Peer(connection, service.handlers, service.desk.lost, forget, role)
 
 
 class FarmManager(managers.BaseManager):
@@ -205,10 +196,9 @@ class FarmManager(managers.BaseManager):
 
     Args:
         address: where to listen, or (for `connect`) where the server listens.
-        authkey: the key.
+        authkey: the key of at least 32 bytes, or the keys of several roles.
         data: the directory of the journal; only for `get_server`, as what follows.
-        durability: ``process`` or ``disk``: what an acknowledgement survives.
-        keep: seconds for which a batch that has ended is kept; None for as long as it takes.
+        options: of the `FarmServer`.
 
     Example:
         >>> manager = FarmManager(("127.0.0.1", 0), b"k" * 32, Path("journal"))
@@ -218,30 +208,24 @@ class FarmManager(managers.BaseManager):
     def __init__(
         self,
         address: tuple[str, int],
-        authkey: bytes,
+        authkey: bytes | Keyring,
         data: Path | None = None,
-        *,
-        durability: str = "process",
-        keep: float | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(address=address, authkey=authkey)
+        keys = authkey if isinstance(authkey, Keyring) else Keyring.of(authkey)
+        super().__init__(address=address, authkey=keys.keys[0].secret)
         self._farm_address = address
-        self._farm_key = authkey
+        self._keys = keys
         self._data = data
-        self._durability = durability
-        self._keep = keep
+        self._options = options
 
     def get_server(self) -> FarmServer:
         """The server, listening but not yet serving."""
         if self._data is None:
             raise ValueError("a server needs the directory of its journal")
+        registry = self._registry  # type: ignore[attr-defined]
         return FarmServer(
-            self._registry,  # type: ignore[attr-defined]
-            self._farm_address,
-            self._farm_key,
-            data=self._data,
-            durability=self._durability,
-            keep=self._keep,
+            registry, self._farm_address, self._keys, data=self._data, **self._options
         )
 
 
@@ -249,19 +233,39 @@ FarmManager.register("get_task_queue", exposed=TaskQueue.exposed)
 FarmManager.register("get_result_dict", exposed=ResultDict.exposed)
 
 
-def _listen(address: Address) -> socket.socket:
+def _listen(address: Address, *, secure: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        return socket.create_server(address, family=family, backlog=BACKLOG)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        bound = Address(*sock.getsockname()[:2])
+        if not secure and not bound.is_loopback:
+            raise AddressError(
+                f"not listening on {bound}: other machines reach it, and without certificates "
+                "what travels can be read and changed on the way. Make some with `farm keygen "
+                "--tls DIR` and give --tls DIR, or say --insecure if nobody else is in that network"
+            )
+        sock.listen(BACKLOG)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        advice = (
-            "Is a farm server running there already? Choose another with --port."
-            if taken
-            else "Give an address of this machine with --host, and a port that you may use."
-        )
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise AddressError(f"cannot listen on {address}: {reason}. {advice}") from error
+        sock.close()
+        raise _cannot_listen(address, error) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _cannot_listen(address: Address, error: OSError) -> AddressError:
+    taken = error.errno == errno.EADDRINUSE
+    advice = (
+        "Is a farm server running there already? Choose another with --port."
+        if taken
+        else "Give an address of this machine with --host, and a port that you may use."
+    )
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return AddressError(f"cannot listen on {address}: {reason}. {advice}")
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

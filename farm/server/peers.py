@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from farm.errors import RequestError
+from farm.errors import ProtocolError, RequestError
+from farm.server import permits
 from farm.server.connection import Connection
 from farm.server.waiting import Waiter
 from farm.wire import codec
@@ -17,6 +18,9 @@ log = logging.getLogger("farm.server")
 
 MAX_WAITERS = 1000
 """Requests of one connection that may be held back at a time."""
+
+MAX_UNREAD = 10
+"""Requests of one connection that cannot be read, before it is closed."""
 
 Handler = Callable[["Peer", int, Any], None]
 
@@ -29,6 +33,7 @@ class Peer:
         handlers: what serves each type of request.
         gone: called when the connection is lost.
         forget: called with each waiter that nobody waits behind any more.
+        role: what it may ask (see `farm.server.permits`).
     """
 
     def __init__(
@@ -37,7 +42,10 @@ class Peer:
         handlers: Mapping[type[Message], Handler],
         gone: Callable[[Peer], None],
         forget: Callable[[Waiter], None],
+        role: str = "admin",
     ) -> None:
+        self.role = role
+        self._unread = 0
         self._connection = connection
         self._handlers = handlers
         self._gone = gone
@@ -55,10 +63,29 @@ class Peer:
         """Serve one request; an error becomes its answer."""
         if self._muted:
             return
-        number, request = codec.decode_request(frame)
+        try:
+            number, request = codec.decode_request(frame)
+        except ProtocolError as error:
+            self._misunderstood(frame, error)
+            return
         self._guarded(number, type(request).__name__, lambda: self._serve(number, request))
 
+    def _misunderstood(self, frame: bytes, error: ProtocolError) -> None:
+        """Say so to who asked: a request that is sent again and again would not be read either."""
+        self._unread += 1
+        number = codec.number_of(frame[:16])
+        if not number or self._unread >= MAX_UNREAD:
+            raise error
+        log.warning("%s: refused: %s", self.address, error)
+        self.reply(number, Refused("bad-request", str(error)))
+
+    def refuse(self, head: bytes, code: str, text: str) -> None:
+        """A frame is not served; ``head`` is how it begins."""
+        if number := codec.number_of(head):
+            self.reply(number, Refused(code, text))
+
     def _serve(self, number: int, request: Message) -> None:
+        permits.check(self.role, type(request).__name__)
         if len(self.waiters) >= MAX_WAITERS:
             raise RequestError("busy", f"{MAX_WAITERS} requests of this connection wait")
         self._handlers[type(request)](self, number, request)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from farm.errors import ProtocolError, RequestError
+from farm.server import permits
 from farm.server.connection import Connection, Dialect
 from farm.server.core import Core
 from farm.server.queue import Caller
@@ -110,6 +111,12 @@ class PlainDialect:
         else:
             self._manage(name, args)
 
+    def refuse(self, head: bytes, code: str, text: str) -> None:
+        """A request is not served; the peer's proxy raises why."""
+        del head
+        kind = ValueError if code == "too-large" else RuntimeError
+        self._send(_error(kind(text)))
+
     def lost(self) -> None:
         """What the peer took comes back, and nobody waits for it."""
         if self._waiting is not None:
@@ -153,7 +160,9 @@ class PlainDialect:
             shared = self._by_ident.get(ident) if isinstance(ident, str) else None
             if shared is None:
                 raise KeyError(f"there is no object {reprlib.repr(ident)} here")
-            result = shared.find(name)(self._caller, *args, **kwargs)
+            method = shared.find(name)
+            permits.check(self._connection.role, f"{ident}.{name}")
+            result = method(self._caller, *args, **kwargs)
         except (*_EXPECTED, AttributeError, RequestError) as error:
             self._reply(_error(error))
             return
@@ -190,6 +199,8 @@ def _error(error: BaseException) -> tuple[str, BaseException]:
     for kind in _EXPECTED:
         if isinstance(error, kind):
             return "#ERROR", kind(*error.args[:1])
+    if isinstance(error, RequestError) and error.code == "forbidden":
+        return "#ERROR", PermissionError(str(error))
     if not isinstance(error, RequestError):
         log.error("a plain client's call failed", exc_info=error)
         return "#ERROR", RuntimeError("the call failed; the server's log says why")

@@ -172,6 +172,14 @@ class Reader:
         found: bytes | None = self._one("SELECT spec FROM batches WHERE id = ?", batch)
         return found
 
+    def size(self, batch: int) -> int:
+        """Bytes of a batch's spec and of the arguments that travelled with it."""
+        spec: int = self._one("SELECT length(spec) FROM batches WHERE id = ?", batch) or 0
+        blocks: int = (
+            self._one("SELECT sum(length(payload)) FROM blocks WHERE batch = ?", batch) or 0
+        )
+        return spec + blocks
+
     def code(self, digest: str) -> dict[str, bytes] | None:
         """The files of a digest."""
         found = self._one("SELECT files FROM code WHERE digest = ?", digest)

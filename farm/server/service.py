@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from farm.errors import JournalError
+from farm.limits import DEFAULTS, Limits
 from farm.server.around import Hooks
 from farm.server.clients import Clients
 from farm.server.controls import Controls
@@ -32,6 +33,7 @@ class Service:
         loop: runs it; of it, ``time``, ``call_soon``, ``call_later`` and ``call_at`` are used.
         give_up: called with what makes it impossible to go on.
         keep: seconds for which a batch that has ended is kept; None for as long as it takes.
+        limits: of a batch, and of a message.
         wall: seconds since the epoch.
         chance: gives a number from 0 to 1, for the jitter of retries.
 
@@ -46,6 +48,7 @@ class Service:
         give_up: Callable[[Exception], None],
         *,
         keep: float | None = None,
+        limits: Limits = DEFAULTS,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -54,7 +57,8 @@ class Service:
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
         self.desk = NodeDesk(self.core)
         self._sessions = Sessions()
-        self._clients = Clients(self.core)
+        self._limits = limits
+        self._clients = Clients(self.core, limits.max_batch)
         self._pruner = Pruner(self.core, keep)
         self._controls = Controls(self.core, self._pruner, self.desk.recall)
         self.handlers = self._all_handlers()
@@ -99,4 +103,5 @@ class Service:
     def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
         self._sessions.greet(peer, request.session, request.connection)
         self.desk.versions[peer] = (request.version, request.python)
-        peer.reply(number, messages.Welcome(__version__, self.core.journal.server))
+        server, largest = self.core.journal.server, self._limits.max_frame
+        peer.reply(number, messages.Welcome(__version__, server, peer.role, largest))

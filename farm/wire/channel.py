@@ -1,4 +1,4 @@
-"""A client's or node's end of a connection: framed, authenticated, never waiting without a bound.
+"""A client's or node's end of a connection: framed, never waiting without a bound.
 
 The socket does not block. `write` sends what it can at once and keeps the rest in a bounded
 backlog; `read` gives the frames that are there. The standard library's handshake functions, which
@@ -12,16 +12,11 @@ import selectors
 import socket
 import threading
 import time
-from multiprocessing import AuthenticationError
-from multiprocessing import connection as stdlib
 
-from farm.errors import NotAuthorisedError, ProtocolError, ServerUnreachableError
-from farm.wire import builtins
-from farm.wire.address import Address
-from farm.wire.frames import MAX_FRAME, FrameReader, header
-from farm.wire.messages import PROTOCOL
+from farm.errors import ProtocolError
+from farm.wire.frames import LARGEST, MAX_FRAME, FrameReader, header
+from farm.wire.tunnel import Tunnel, TunnelError
 
-CONNECT_SECONDS = 10.0
 SEND_SECONDS = 60.0
 """A peer that takes nothing for so long is given up."""
 
@@ -48,20 +43,34 @@ def tune(sock: socket.socket) -> None:
 
 
 class Channel:
-    """One connection to a farm server, after `connect`.
+    """One connection to a farm server; `farm.wire.opening` makes them.
 
     `write` may be called from any thread; `read` from one thread at a time.
     """
 
-    def __init__(self, sock: socket.socket, limit: int = MAX_FRAME) -> None:
+    def __init__(
+        self, sock: socket.socket, limit: int = MAX_FRAME, tunnel: Tunnel | None = None
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._tunnel = tunnel
         self._reader = FrameReader(limit)
         self._lock = threading.Lock()
         self._backlog = bytearray()
         self._stuck_since: float | None = None
         self.server = ""
         """The id of the server's journal, once it has been greeted."""
+        self.largest = limit
+        """Bytes of the longest frame that the server takes."""
+
+    def take_frames(self, largest: int) -> None:
+        """The server's messages may be as long as those that it takes, up to a GiB.
+
+        Args:
+            largest: bytes of a message that the server takes.
+        """
+        self.largest = largest
+        self._reader.limit = max(MAX_FRAME, min(largest, LARGEST))
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 once closed."""
@@ -77,17 +86,27 @@ class Channel:
 
         Raises:
             OSError: the connection is lost, or its peer takes nothing any more.
+            ProtocolError: its tunnel is broken.
         """
         with self._lock:
-            if not self._backlog:
-                data = header(len(frame)) + frame
-                self._backlog += memoryview(data)[self._send(data) :]
-                return
-            if len(self._backlog) + len(frame) > MAX_BACKLOG:
+            if self._backlog and len(self._backlog) + len(frame) > MAX_BACKLOG:
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
-            self._backlog += header(len(frame))
-            self._backlog += frame
-        self.flush()
+            data = header(len(frame)) + frame
+            self._push(data if self._tunnel is None else self._tunnel.send(data))
+
+    def _push(self, data: bytes) -> None:
+        """Send bytes after those that wait, as far as the network takes them; with the lock."""
+        if self._backlog:
+            self._backlog += data
+            del self._backlog[: self._send(self._backlog)]
+        else:
+            self._backlog += memoryview(data)[self._send(data) :]
+
+    def begin(self) -> None:
+        """Begin to talk: with a tunnel, its first bytes go to the server."""
+        if self._tunnel is not None:
+            with self._lock:
+                self._push(self._tunnel.begin())
 
     def flush(self) -> bool:
         """Send more of the backlog; True if nothing is left of it."""
@@ -131,10 +150,34 @@ class Channel:
                 if frames:
                     return frames  # the end is read again next time
                 raise EOFError("the server has closed the connection")
-            self._reader.feed(data)
+            self._take(data)
             frames.extend(self._reader.frames())
             if len(data) < _READ_BYTES:
                 return frames
+
+    def _take(self, data: bytes) -> None:
+        """What the network brought goes to the reader of frames, out of the tunnel first."""
+        if self._tunnel is None:
+            self._reader.feed(data)
+            return
+        with self._lock:
+            try:
+                said, answer = self._tunnel.receive(data)
+            except TunnelError as error:
+                self._reader.feed(data)  # see `unread`
+                with contextlib.suppress(OSError):  # it will not hear why, then
+                    self._push(error.farewell)
+                raise
+            if answer:
+                self._push(answer)
+        self._reader.feed(said)
+
+    def unread(self) -> list[bytes]:
+        """The frames, if they are any, in what was no TLS: why the server turns this peer away."""
+        try:
+            return list(self._reader.frames())
+        except ProtocolError:
+            return []
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to read; meanwhile go on sending the backlog."""
@@ -183,104 +226,10 @@ class Channel:
             data = self._sock.recv(_READ_BYTES)
             if not data:
                 raise EOFError("the server has closed the connection")
-            self._reader.feed(data)
+            self._take(data)
 
     def close(self) -> None:
         """Close at once; wakes whoever waits."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
-
-
-class _Blocking:
-    """What the standard library's handshake functions take for a connection."""
-
-    def __init__(self, channel: Channel, deadline: float) -> None:
-        self._channel = channel
-        self._deadline = deadline
-
-    def send_bytes(self, data: bytes) -> None:
-        self._channel.write(data)
-
-    def recv_bytes(self, maxlength: int | None = None) -> bytes:
-        frame = self._channel.receive(self._deadline)
-        if maxlength is not None and len(frame) > maxlength:
-            raise ProtocolError(f"a frame of {len(frame)} bytes before the peer is known")
-        return frame
-
-
-def connect(address: Address, authkey: bytes, *, seconds: float = CONNECT_SECONDS) -> Channel:
-    """Connect, authenticate both ways, and agree on the protocol.
-
-    Args:
-        address: the server's.
-        authkey: at least 32 bytes.
-        seconds: for all of it together.
-
-    Raises:
-        ServerUnreachableError: nobody answers, or what answers is not a farm server.
-        NotAuthorisedError: the server does not accept the key.
-        ProtocolError: it is a farm server of another protocol.
-    """
-    deadline = time.monotonic() + seconds
-    try:
-        sock = socket.create_connection(address, timeout=seconds)
-    except (OSError, UnicodeError) as error:
-        raise ServerUnreachableError(
-            f"no farm server answers at {address}: {_reason(error)}. "
-            "Start one with `farm serve`, or name another with --host or FARM_HOST."
-        ) from error
-    tune(sock)
-    channel = Channel(sock)
-    try:
-        _authenticate(channel, authkey, address, deadline)
-        _agree(channel, address, deadline)
-    except BaseException:
-        channel.close()
-        raise
-    return channel
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _authenticate(channel: Channel, authkey: bytes, address: Address, deadline: float) -> None:
-    blocking = _Blocking(channel, deadline)
-    try:
-        stdlib.answer_challenge(blocking, authkey)  # type: ignore[arg-type]
-        stdlib.deliver_challenge(blocking, authkey)  # type: ignore[arg-type]
-    except AuthenticationError as error:
-        if "expected challenge" in str(error):
-            raise _not_a_server(address, "it does not send a challenge") from error
-        raise NotAuthorisedError(
-            f"the server at {address} does not accept this key. Use the key file that "
-            "`farm serve` printed there: --authkey-file, FARM_AUTHKEY_FILE or FARM_AUTHKEY."
-        ) from error
-    except (OSError, EOFError, ProtocolError, AssertionError, ValueError) as error:
-        raise _not_a_server(address, str(error)) from error
-
-
-def _not_a_server(address: Address, why: str) -> ServerUnreachableError:
-    return ServerUnreachableError(
-        f"what answers at {address} is not a farm server ({why or 'no handshake'}). "
-        "Check the port, or name another server with --host or FARM_HOST."
-    )
-
-
-def _agree(channel: Channel, address: Address, deadline: float) -> None:
-    """Say in the manager's own first request that what follows is farm's protocol."""
-    name = f"farm/{PROTOCOL}"
-    channel.write(builtins.dumps((None, "accept_connection", (name,), {})))
-    try:
-        answer = builtins.loads(channel.receive(deadline))
-    except (OSError, EOFError) as error:
-        raise _not_a_server(address, str(error)) from error
-    if answer != ("#RETURN", None):
-        said = answer[1] if isinstance(answer, tuple) and len(answer) == 2 else answer
-        raise ProtocolError(
-            f"the server at {address} does not speak {name}: {said}. "
-            "Install the same version of farm on both machines."
-        )

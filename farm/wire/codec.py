@@ -107,6 +107,21 @@ def decode_reply(frame: bytes | bytearray | memoryview) -> tuple[int, Reply]:
     return decoded.id, decoded.body
 
 
+def number_of(head: bytes) -> int | None:
+    """The request's id, from the first bytes of a frame; None if they are of no request.
+
+    Its array of two is msgpack's ``92``, its id a positive number in the shortest form there is:
+    up to 127 in a byte, else behind ``cc`` to ``cf`` in one, two, four or eight.
+    """
+    if len(head) < 2 or head[0] != 0x92:
+        return None
+    kind, sizes = head[1], {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+    if kind < 0x80:
+        return kind
+    size = sizes.get(kind, 0)
+    return int.from_bytes(head[2 : 2 + size], "big") if size and len(head) >= 2 + size else None
+
+
 def _decode(
     decoder: msgspec.msgpack.Decoder[F], frame: bytes | bytearray | memoryview, what: str
 ) -> F:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from farm.wire.messages import Message, Outcome, Range, Status
+from farm.wire.messages import Int, Message, Outcome, Range, Status
 
 IMPORTING = "it is being imported"
 """The reason for which a batch is paused whose outcomes are still on their way."""
@@ -41,14 +41,14 @@ class Retry(Message):
 class Retried(Message):
     """How many tasks are tried again, and how the batch stands."""
 
-    tasks: int
+    tasks: Int
     status: Status
 
 
 class Forget(Message):
     """Remove a batch that has ended, with its outcomes. Answered by `Done`."""
 
-    batch: int
+    batch: Int
 
 
 class Restore(Message):
@@ -58,7 +58,7 @@ class Restore(Message):
     ones are there: before that it cannot be resumed. What has an outcome already keeps it.
     """
 
-    batch: int
+    batch: Int
     outcomes: list[Outcome]
     last: bool = False
 
@@ -75,5 +75,5 @@ class DrainNode(Message):
 class Draining(Message):
     """The node has been told so."""
 
-    node: int
+    node: Int
     name: str

@@ -9,8 +9,9 @@ import time
 from farm.errors import ProtocolError
 from farm.version import __version__
 from farm.wire import codec
-from farm.wire.channel import CONNECT_SECONDS, Channel
+from farm.wire.channel import Channel
 from farm.wire.messages import Hello, Welcome
+from farm.wire.opening import CONNECT_SECONDS
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -35,6 +36,7 @@ def greet(channel: Channel, session: str = "", connection: int = 0) -> Welcome:
         raise ProtocolError(f"the server did not answer the greeting: {error}") from error
     if not isinstance(welcome, Welcome):
         raise ProtocolError(f"the server answered the greeting with {welcome}")
+    channel.take_frames(welcome.max_frame)
     return welcome
 
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import msgspec
 
-from farm.wire.messages import Block, Failure, Message, Range
+from farm.wire.messages import Block, Failure, Int, Message, Range
 
 
 class Held(Message):
     """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
 
-    batch: int
+    batch: Int
     ranges: list[Range]
 
 
 class Unheard(Message):
     """A failed attempt that the node has not been told is journalled; ``mark`` as in `Failed`."""
 
-    batch: int
-    index: int
-    mark: int
+    batch: Int
+    index: Int
+    mark: Int
 
 
 class Join(Message):
@@ -35,7 +35,7 @@ class Join(Message):
     """
 
     name: str
-    slots: int
+    slots: Int
     held: list[Held]
     token: str
     draining: bool = False
@@ -45,7 +45,7 @@ class Join(Message):
 class Joined(Message):
     """The node's id and name, and which of the ranges it held it is to drop."""
 
-    node: int
+    node: Int
     name: str
     beat: float
     drop: list[Held]
@@ -57,8 +57,8 @@ class Want(Message):
     ``idle`` of these slots have nothing to run; the work of the others would wait on the node.
     """
 
-    free: int
-    idle: int = 0
+    free: Int
+    idle: Int = 0
 
 
 class Lease(Message):
@@ -68,7 +68,7 @@ class Lease(Message):
     small; the node asks for others with `GetBlock`.
     """
 
-    batch: int
+    batch: Int
     ranges: list[Range]
     mean: float = 0.0
     blocks: list[Block] = msgspec.field(default_factory=list)
@@ -89,9 +89,9 @@ class Code(Message):
 class Part(Message):
     """Finished tasks ``[start, stop)``: their pickled results and float32 seconds."""
 
-    batch: int
-    start: int
-    stop: int
+    batch: Int
+    start: Int
+    stop: Int
     payload: bytes
     seconds: bytes
 
@@ -99,11 +99,11 @@ class Part(Message):
 class Failed(Message):
     """One failed attempt. ``mark`` tells it from all others of this node."""
 
-    batch: int
-    index: int
+    batch: Int
+    index: Int
     seconds: float
     failure: Failure
-    mark: int = 0
+    mark: Int = 0
 
 
 class Report(Message):
@@ -126,13 +126,13 @@ class Beat(Message):
 class Dropped(Message):
     """The server wants no more of a batch (sent with id 0): kill what runs, forget the rest."""
 
-    batch: int
+    batch: Int
 
 
 class Recall(Message):
     """A batch is paused (sent with id 0): give back what of it has not begun."""
 
-    batch: int
+    batch: Int
 
 
 class Drain(Message):

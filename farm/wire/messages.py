@@ -7,14 +7,20 @@ whose answer was lost can be sent again. Payloads are opaque bytes: the server n
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from farm.batch.spec import Options
+from farm.wire.frames import MAX_FRAME
 
 PROTOCOL = 2
 """The number a client names when it connects; raised by any change an older peer cannot read."""
 
-Range = tuple[int, int]
+Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number that every part of a server can keep: what is outside is refused as it is read."""
+
+Range = tuple[Int, Int]
 """Consecutive indices ``[start, stop)``."""
 
 
@@ -35,14 +41,20 @@ class Hello(Message):
     version: str
     python: str
     session: str = ""
-    connection: int = 0
+    connection: Int = 0
 
 
 class Welcome(Message):
-    """The server's version, and the id that its data directory has had since it was made."""
+    """The server's version, and the id that its data directory has had since it was made.
+
+    ``role`` is what the peer may do (see `farm.wire.roles`), ``max_frame`` the bytes that a message
+    to this server may have.
+    """
 
     version: str
     server: str
+    role: str = "admin"
+    max_frame: Int = MAX_FRAME
 
 
 class Done(Message):
@@ -62,8 +74,8 @@ class Refused(Message):
 class Block(Message):
     """Items ``[start, stop)`` of a batch whose arguments travel by value, pickled as one list."""
 
-    start: int
-    stop: int
+    start: Int
+    stop: Int
     payload: bytes
 
 
@@ -77,7 +89,7 @@ class Submit(Message):
 
     token: str
     name: str
-    total: int
+    total: Int
     options: Options
     spec: bytes
     files: dict[str, bytes] = {}
@@ -90,14 +102,14 @@ class Submit(Message):
 class Submitted(Message):
     """The batch is journalled under this id; ``known`` if its token had been sent before."""
 
-    batch: int
+    batch: Int
     known: bool = False
 
 
 class Append(Message):
     """More blocks for an open batch; ``close`` says that they were the last."""
 
-    batch: int
+    batch: Int
     blocks: list[Block]
     close: bool = False
 
@@ -116,7 +128,7 @@ class NodeShare(Message):
     """What one node did for a batch: tasks done, and seconds they took."""
 
     node: str
-    done: int
+    done: Int
     seconds: float
 
 
@@ -130,27 +142,27 @@ class Status(Message):
     whose second result was dropped. ``now`` is when it stood so.
     """
 
-    batch: int
+    batch: Int
     name: str
     state: str
-    total: int
-    pending: int
-    running: int
-    done: int
-    failed: int
-    cancelled: int
-    retried: int
+    total: Int
+    pending: Int
+    running: Int
+    done: Int
+    failed: Int
+    cancelled: Int
+    retried: Int
     submitted: float
     started: float
     ended: float
     seconds: float
-    priority: int
+    priority: Int
     open: bool
     nodes: list[NodeShare]
     now: float = 0.0
     paused: bool = False
     reason: str = ""
-    repeated: int = 0
+    repeated: Int = 0
 
     @property
     def over(self) -> bool:
@@ -161,28 +173,28 @@ class Status(Message):
 class ListBatches(Message):
     """The latest batches, newest first, at most ``limit``. Answered by `Batches`."""
 
-    limit: int = 100
+    limit: Int = 100
 
 
 class Batches(Message):
     """The answer to `ListBatches`; ``total`` is how many the server knows."""
 
     batches: list[Status]
-    total: int
+    total: Int
 
 
 class GetSpec(Message):
     """What a batch is. Answered by `SpecFound`."""
 
-    batch: int
+    batch: Int
 
 
 class SpecFound(Message):
     """A batch's spec without its files, and the digest under which `GetCode` gives them."""
 
-    batch: int
+    batch: Int
     name: str
-    total: int
+    total: Int
     spec: bytes
     digest: str
 
@@ -190,8 +202,8 @@ class SpecFound(Message):
 class GetBlock(Message):
     """The block that holds ``index``. Answered by a `Block`."""
 
-    batch: int
-    index: int
+    batch: Int
+    index: Int
 
 
 class GetOutcomes(Message):
@@ -200,8 +212,8 @@ class GetOutcomes(Message):
     With ``wait`` (seconds) an empty answer is held back until there is one or the batch ended.
     """
 
-    batch: int
-    cursor: int
+    batch: Int
+    cursor: Int
     wait: float = 0.0
 
 
@@ -212,8 +224,8 @@ class GetResults(Message):
     out, and ``ended`` says that there are no more. ``failed`` leaves out what is done.
     """
 
-    batch: int
-    start: int
+    batch: Int
+    start: Int
     wait: float = 0.0
     gaps: bool = False
     failed: bool = False
@@ -238,11 +250,11 @@ class Outcome(Message):
     (index, attempts) where there was more than one.
     """
 
-    start: int
-    stop: int
+    start: Int
+    stop: Int
     node: str
     elapsed: float
-    offset: int
+    offset: Int
     payload: bytes
     seconds: bytes
     failure: Failure | None = None
@@ -253,7 +265,7 @@ class Outcomes(Message):
     """A page of outcomes. ``ended`` says that no further ones will be recorded."""
 
     outcomes: list[Outcome]
-    cursor: int
+    cursor: Int
     ended: bool
     state: str
 
@@ -272,14 +284,14 @@ class GetNodes(Message):
 class NodeInfo(Message):
     """One node: ``silent`` is the seconds since it was last heard, ``up`` those since it joined."""
 
-    node: int
+    node: Int
     name: str
     address: str
     state: str
-    slots: int
-    running: int
-    done: int
-    failed: int
+    slots: Int
+    running: Int
+    done: Int
+    failed: Int
     silent: float
     up: float
     version: str

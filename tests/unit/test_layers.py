@@ -13,10 +13,11 @@ ROOT = Path(farm.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # What each part may import, itself included; those that are below everything else stand last.
-BELOW = {"errors", "version"}
+BELOW = {"errors", "version", "limits"}
 ALLOWED = {
     "errors": set(),
     "version": set(),
+    "limits": set(),
     "config": {"batch", *BELOW},
     "cpus": BELOW,
     "scratch": BELOW,

@@ -8,6 +8,7 @@ import queue
 import socket
 import struct
 import threading
+import time
 from multiprocessing.connection import Client
 
 import pytest
@@ -17,12 +18,15 @@ from plain_scripts import in_process
 from farm.batch import spec as specs
 from farm.batch.spec import Options
 from farm.errors import FarmError, RequestError
+from farm.limits import Limits
 from farm.server import connection, manager
-from farm.wire import channel, codec
+from farm.wire import codec
+from farm.wire.address import Address
 from farm.wire.frames import header
 from farm.wire.greeting import greet
 from farm.wire.leases import Beat, Join, Part, Report, Want
 from farm.wire.messages import Append, GetOutcomes, GetStatus, ListBatches, Refused, Submit
+from farm.wire.opening import connect
 
 
 def stranger(server: ServerThread) -> socket.socket:
@@ -39,22 +43,22 @@ def is_cut_off(sock: socket.socket) -> bool:
         return True
 
 
-def test_a_silent_peer_is_cut_off_after_the_deadline(server, monkeypatch):
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.1)
+def test_a_silent_peer_is_cut_off_after_the_deadline(serve):
+    server = serve(limits=Limits(handshake_timeout=0.1))
     with stranger(server) as sock:
         assert is_cut_off(sock)
 
 
-def test_a_peer_that_is_known_but_asks_nothing_is_cut_off_too(server, monkeypatch):
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.3)
+def test_a_peer_that_is_known_but_asks_nothing_is_cut_off_too(serve):
+    server = serve(limits=Limits(handshake_timeout=0.3))
     with Client((HOST, server.port), authkey=KEY) as client:
         assert client.poll(PATIENCE)
         with pytest.raises((EOFError, ConnectionError)):
             client.recv_bytes()
 
 
-def test_a_peer_that_has_asked_is_not_cut_off(server, monkeypatch):
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 0.2)
+def test_a_peer_that_has_asked_is_not_cut_off(serve):
+    server = serve(limits=Limits(handshake_timeout=0.2))
     tasks = in_process(server.port).get_task_queue()
     assert tasks.qsize() == 0
     with stranger(server) as silent:  # cut off later than the other would have been
@@ -68,8 +72,8 @@ def test_a_peer_that_has_asked_is_not_cut_off(server, monkeypatch):
      header(16) + b"x" * 16, header(3) + b"abc", b"GET / HTTP/1.1\r\n\r\n"],
     ids=["too long", "64 bits", "negative", "wrong answer", "garbage", "HTTP"],
 )  # fmt: skip
-def test_before_the_peer_is_known_anything_odd_ends_the_connection(server, odd, monkeypatch):
-    monkeypatch.setattr(connection, "HANDSHAKE_SECONDS", 3600.0)  # it is not the deadline
+def test_before_the_peer_is_known_anything_odd_ends_the_connection(serve, odd):
+    server = serve(limits=Limits(handshake_timeout=3600.0))  # it is not the deadline
     with stranger(server) as sock:
         sock.sendall(odd)
         said = b""
@@ -88,26 +92,27 @@ def test_fifty_silent_peers_hinder_nobody(server):
             assert session.batches() == []
 
 
-def test_more_unknown_peers_than_allowed_hinder_nobody(server, session, monkeypatch):
-    monkeypatch.setattr(manager, "MAX_UNKNOWN", 5)
+def test_more_unknown_peers_than_allowed_hinder_nobody(serve):
+    server = serve(limits=Limits(max_unknown=5))
     with contextlib.ExitStack() as stack:
+        session = stack.enter_context(server.session())
         silent = [stack.enter_context(stranger(server)) for _ in range(20)]
         assert session.batches() == []
         with server.session() as newcomer:
             assert newcomer.batches() == []
         assert is_cut_off(silent[0])
-        assert server.call(lambda: len(server.server._unknown)) <= 5
+        assert server.call(lambda: server.server.admission.unknown) <= 5
 
 
 @pytest.fixture
 def raw(server):
     """A connection that speaks farm's protocol, to say what `Session` would not."""
-    opened = channel.connect(server.address, KEY)
+    opened = connect(server.address, KEY)
     greet(opened)
 
     def ask(request, number: int = 1):
         opened.write(codec.encode(number, request))
-        return codec.decode_reply(opened.receive(channel.time.monotonic() + PATIENCE))[1]
+        return codec.decode_reply(opened.receive(time.monotonic() + PATIENCE))[1]
 
     ask.channel = opened
     yield ask
@@ -161,7 +166,7 @@ def test_seconds_that_are_no_duration_do_not_spoil_the_farm(raw):
     odd = struct.pack("f", math.nan)
     raw(Report([Part(1, 0, 1, b"p", odd)], [], []))
     raw.channel.write(codec.encode(0, Want(1)))
-    lease = codec.decode_reply(raw.channel.receive(channel.time.monotonic() + PATIENCE))[1]
+    lease = codec.decode_reply(raw.channel.receive(time.monotonic() + PATIENCE))[1]
     assert lease.ranges == [(1, 2)]
     assert raw(GetStatus("1")).seconds == pytest.approx(0.0, abs=1e-6)
     assert isinstance(raw(Beat("another")), Refused)
@@ -186,18 +191,18 @@ def test_the_queue_of_plain_clients_is_not_closed_by_others(server, raw):
 
 def test_the_wrong_key_is_told_from_no_server(server):
     with pytest.raises(FarmError, match="does not accept this key") as refusal:
-        channel.connect(server.address, b"x" * 32)
+        connect(server.address, b"x" * 32)
     assert refusal.value.exit_code == 4
 
 
 def test_what_is_no_farm_server_is_told_so():
     with socket.create_server((HOST, 0)) as listener:
-        address = channel.Address(HOST, listener.getsockname()[1])
+        address = Address(HOST, listener.getsockname()[1])
         with pytest.raises(FarmError, match="is not a farm server") as refusal:
-            channel.connect(address, KEY, seconds=0.2)
+            connect(address, KEY, seconds=0.2)
     assert refusal.value.exit_code == 3
     with pytest.raises(FarmError, match="no farm server answers at"):
-        channel.connect(address, KEY, seconds=0.2)
+        connect(address, KEY, seconds=0.2)
 
 
 def test_a_node_that_the_server_does_not_take_says_why(server, node):
@@ -218,10 +223,11 @@ def test_a_port_that_is_in_use_is_refused(server, tmp_path):
 
 
 def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
-    server, session, monkeypatch
+    serve,
 ):
-    monkeypatch.setattr(connection, "SEND_SECONDS", 0.5)
-    opened = channel.connect(server.address, KEY)
+    server = serve(limits=Limits(send_timeout=0.5))
+    session = server.session()
+    opened = connect(server.address, KEY)
     greet(opened)
     try:
         raw_spec = specs.encode(specs.Spec("b", specs.PickledCall(b"x" * 30_000_000, "f", "3.11")))
@@ -229,10 +235,12 @@ def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
 
         session._link.call(submission(spec=raw_spec))
         opened.write(codec.encode(1, GetSpec(1)))
-        eventually(lambda: server.call(lambda: len(server.server._connections)) == 1, "cut off")
+        admission = server.server.admission
+        eventually(lambda: server.call(lambda: len(admission.connections)) == 1, "cut off")
+        assert session.batches() != []
     finally:
         opened.close()
-    assert session.batches() != []
+        session.close()
 
 
 def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkeypatch):
@@ -249,7 +257,7 @@ def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkey
         buffered = []
         kind, error = client.recv()
         buffered += server.call(
-            lambda: [peer._reader.buffered for peer in server.server._connections]
+            lambda: [peer._reader.buffered for peer in server.server.admission.connections]
         )
         assert (kind, type(error)) == ("#ERROR", queue.Empty)
         assert {client.recv() for _ in range(count)} == {("#RETURN", 0)}

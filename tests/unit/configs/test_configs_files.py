@@ -48,5 +48,12 @@ def test_settings_files_are_commented_out_and_show_the_defaults(
     text = (batches.parent / f"{name}.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text) is None
     shown = yaml.safe_load("\n".join(re.findall(r"^# (\w+:(?: \S+)?)$", text, re.M)))
-    assert shown == {setting.name: setting.default for setting in settings}
+    assert {name: value for name, value in shown.items() if value is None} == {
+        setting.name: None for setting in settings if setting.default is None
+    }
+    assert {
+        setting.name: setting.read(shown[setting.name])
+        for setting in settings
+        if setting.default is not None
+    } == {setting.name: setting.default for setting in settings if setting.default is not None}
     assert [setting.name for setting in settings if setting.variable not in text] == []

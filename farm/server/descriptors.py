@@ -1,4 +1,4 @@
-"""How many connections a server takes: fewer than its process may have open files."""
+"""How many connections a server can take: fewer than its process may have open files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ WITHOUT_LIMIT = 16_384
 """Where the platform names no limit."""
 
 
-def most_connections() -> int:
-    """As many as descriptors allow, after raising the soft limit to the hard one."""
+def most_connections(wanted: int | None = None) -> int:
+    """As many as are wanted and descriptors allow, after raising the soft limit to the hard one.
+
+    Args:
+        wanted: None for as many as there can be.
+    """
+    most = _allowed()
+    return most if wanted is None else min(wanted, most)
+
+
+def _allowed() -> int:
     if sys.platform == "win32":
         return WITHOUT_LIMIT
     import resource  # there is none on Windows

@@ -1,0 +1,118 @@
+"""All connections of a server: how many there may be, and what they may keep waiting together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from farm.limits import Limits
+from farm.server.budget import Budget
+from farm.server.complaints import Complaints
+from farm.server.connection import Connection
+from farm.server.descriptors import most_connections
+from farm.server.door import Door
+
+
+class Admission:
+    """Keeps account of the connections; a `farm.server.connection.Registry`.
+
+    Args:
+        limits: of the server.
+        door: decides who is let in.
+        loop: the server's; its time is used.
+    """
+
+    def __init__(self, limits: Limits, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        self.limits = limits
+        self.door = door
+        self.budget = Budget(limits.max_queued)
+        self._complaints = Complaints()
+        self._now = loop.time
+        self._most = most_connections(limits.max_connections)
+        self._all: set[Connection] = set()
+        self._unknown: dict[Connection, None] = {}  # oldest first
+        self._by_host: Counter[str] = Counter()
+        self._full: set[Connection] = set()
+
+    @property
+    def connections(self) -> frozenset[Connection]:
+        """All there are."""
+        return frozenset(self._all)
+
+    @property
+    def unknown(self) -> int:
+        """How many have not shown yet that they may come in."""
+        return len(self._unknown)
+
+    def came(self, connection: Connection) -> str | None:
+        """A connection has come; why it cannot stay, if it cannot.
+
+        Where too many peers are unknown, the one that has been so for longest goes: a handshake
+        takes milliseconds, so that it is a silent one, and newcomers are served.
+        """
+        host = connection.host
+        if len(self._all) >= self._most:
+            return f"it has {self._most} connections, and takes no more (--max-connections)"
+        if self._by_host[host] >= self.limits.max_per_address:
+            return (
+                f"it has {self._by_host[host]} connections from this address, and takes no more "
+                "(--max-per-address)"
+            )
+        self._by_host[host] += 1
+        self._all.add(connection)
+        self._unknown[connection] = None
+        if len(self._unknown) > self.limits.max_unknown:
+            oldest = next(iter(self._unknown))
+            oldest.cut_off(f"more than {self.limits.max_unknown} peers are unknown")
+        return None
+
+    def met(self, connection: Connection) -> None:
+        """The peer may come in."""
+        self._unknown.pop(connection, None)
+
+    def went(self, connection: Connection) -> None:
+        """A connection is closed."""
+        if connection not in self._all:
+            return  # it was turned away
+        self._all.discard(connection)
+        self._unknown.pop(connection, None)
+        self._full.discard(connection)
+        self.budget.give_back(connection)
+        self._by_host[connection.host] -= 1
+        if not self._by_host[connection.host]:
+            del self._by_host[connection.host]
+
+    def filled(self, connection: Connection) -> None:
+        """A peer does not read its answers; if they are too many, the one with most goes."""
+        self._full.add(connection)
+        waiting = {full: full.unsent for full in self._full}
+        if sum(waiting.values()) > self.limits.max_queued:
+            worst = max(waiting, key=lambda full: waiting[full])
+            worst.cut_off(
+                f"it has not read {waiting[worst]} bytes of answers, and all together more than "
+                f"{self.limits.max_queued} (--max-queued)"
+            )
+
+    def emptied(self, connection: Connection) -> None:
+        """It reads again."""
+        self._full.discard(connection)
+
+    def complain(self, connection: Connection, what: str) -> None:
+        """Log what is wrong with a peer."""
+        self._complaints.tell(connection.host, connection.address, what, self._now())
+
+    def sweep(self) -> None:
+        """Now and then: see who may still be here, and who holds others up."""
+        now = self._now()
+        self.budget.sweep(now)
+        self._complaints.sweep(now)
+        holds = self.door.refresh()
+        if holds is not None:
+            for connection in self.connections:
+                if connection.holder is not None and not holds(connection.holder):
+                    connection.cut_off(f"what it came in with ({connection.holder.holder}) is void")
+
+    def close(self) -> None:
+        """Close every connection after what was sent."""
+        for connection in self.connections:
+            connection.close()

@@ -1,0 +1,92 @@
+"""What is sent to one peer, and what is done about one that does not read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from farm.wire.frames import header
+from farm.wire.tunnel import Tunnel
+
+WRITE_HIGH = 4 * 1024 * 1024
+"""Bytes of unread answers at which the server stops reading a peer's requests."""
+
+
+class Outflow:
+    """Frames to one peer.
+
+    Args:
+        transport: takes the bytes.
+        tunnel: encrypts them; None where there is none.
+        seconds: in which the peer must take something of what waits.
+        stuck: called if it takes nothing.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        tunnel: Tunnel | None,
+        seconds: float,
+        stuck: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._tunnel = tunnel
+        self._seconds = seconds
+        self._stuck = stuck
+        self._written = 0
+        self._timer: asyncio.TimerHandle | None = None
+        transport.set_write_buffer_limits(high=WRITE_HIGH)
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport.is_closing()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the network has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame; nothing happens if the connection is gone."""
+        if self.closing:
+            return
+        head = header(len(frame))
+        if self._tunnel is not None:
+            self.write(self._tunnel.send(head + frame))
+        elif len(frame) < WRITE_HIGH:
+            self.write(head + frame)
+        else:
+            self.write(head)
+            self.write(frame)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._written += len(data)
+        self._transport.write(data)
+
+    def watch(self) -> None:
+        """The peer has stopped reading: from now on it must take something now and then."""
+        self._look_later(self._taken)
+
+    def relax(self) -> None:
+        """It reads again, or is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _taken(self) -> int:
+        """Bytes that the network has taken so far."""
+        return self._written - self.unsent
+
+    def _look_later(self, taken: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, self._look, taken)
+
+    def _look(self, taken: int) -> None:
+        """A slow peer is waited for as long as it takes something."""
+        if self._taken == taken:
+            self._stuck()
+        else:
+            self._look_later(self._taken)
