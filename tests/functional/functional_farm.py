@@ -119,6 +119,8 @@ class FarmCli:
         self.home = home
         self.mark = mark
         self.address = ""
+        self.interpreter = sys.executable
+        """The Python that commands are run with from now on."""
         self._started: list[Started] = []
 
     def environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -180,7 +182,7 @@ class FarmCli:
         return started
 
     def _line(self, arguments: Sequence[str | Path]) -> list[str]:
-        return [sys.executable, "-m", "farm", *map(str, arguments)]
+        return [self.interpreter, "-m", "farm", *map(str, arguments)]
 
     def serve(self, *arguments: str | Path) -> Started:
         """A server on a port of its own, which the other commands then find."""
