@@ -103,9 +103,17 @@ class Authority:
         """
         _check_days(days)
         signer = _signer().new(now())
-        for name in (CA, *FIRST):
+        if os.path.lexists(directory / CA):
+            raise ConfigError(
+                f"there is an authority in {directory} already: --role and --name make a further "
+                "certificate, --rotate --name a new one for a name, --revoke takes one back"
+            )
+        for name in FIRST:
             if os.path.lexists(directory / name):
-                raise ConfigError(f"cannot make an authority in {directory}: {name} is there")
+                raise ConfigError(
+                    f"cannot make an authority in {directory}: {name} is there already; name "
+                    "another directory"
+                )
         authority = cls(directory, signer, now)
         with _telling(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -157,8 +157,8 @@ def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
             "Start a node on this machine:",
             line,
             "Other machines cannot reach this server: it listens on this machine alone. To let",
-            "them, make certificates (`farm keygen --tls DIR`) and start it with `farm serve",
-            "--host 0.0.0.0 --tls DIR`.",
+            "them, make certificates, `farm keygen --tls DIR`, and start it with",
+            "  farm serve --host 0.0.0.0 --tls DIR",
         ]
     if way_in.directory is not None:
         return [
@@ -177,7 +177,7 @@ def _bundle_of(directory: Path) -> Path:
 
 def _own_address(host: str) -> str:
     """Where others reach this machine, if it listens on all its addresses."""
-    if host not in ("0.0.0.0", "::"):
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
         return host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     target = ("2001:db8::1", 9) if ":" in host else _SOMEWHERE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 
 from farm.limits import Limits
 from farm.server.budget import Budget
@@ -30,7 +30,7 @@ class Admission:
         self._now = loop.time
         self._most = most_connections(limits.max_connections)
         self._all: set[Connection] = set()
-        self._unknown: dict[Connection, None] = {}  # oldest first
+        self._unknown: OrderedDict[Connection, None] = OrderedDict()  # oldest first
         self._by_host: Counter[str] = Counter()
         self._full: set[Connection] = set()
 
@@ -62,8 +62,11 @@ class Admission:
         self._all.add(connection)
         self._unknown[connection] = None
         if len(self._unknown) > self.limits.max_unknown:
-            oldest = next(iter(self._unknown))
-            oldest.cut_off(f"more than {self.limits.max_unknown} peers are unknown")
+            # Taken out at once, and not when it is closed: many may come in the same moment.
+            oldest, _ = self._unknown.popitem(last=False)
+            oldest.cut_off(
+                f"more than {self.limits.max_unknown} peers are unknown (--max-unknown)"
+            )
         return None
 
     def met(self, connection: Connection) -> None:

@@ -350,8 +350,11 @@ class Connection(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
-        if self._out is not None:
-            self._out.send(frame)
+        if self._out is None:
+            return
+        self._out.send(frame)
+        if self._full:  # it had asked for more before it stopped reading
+            self._registry.filled(self)
 
     def close(self) -> None:
         """Close after what was sent."""

@@ -203,13 +203,17 @@ class Journal(Reader):
 
     def take_back(self, batch: int, start: int, stop: int, at: float) -> None:
         """The tasks of a range, all failed, are tried anew: what failed so far counts no more."""
-        where = "batch = ? AND failure IS NOT NULL AND start >= ? AND start < ?"
         self._write(
             "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, counts)"
-            f" SELECT batch, start, node, '', elapsed, ?, failure, 0 FROM outcomes WHERE {where}",
+            " SELECT batch, start, node, '', elapsed, ?, failure, 0 FROM outcomes"
+            " WHERE batch = ? AND failure IS NOT NULL AND start >= ? AND start < ?",
             at, batch, start, stop,
         )  # fmt: skip
-        self._write(f"DELETE FROM outcomes WHERE {where}", batch, start, stop)
+        self._write(
+            "DELETE FROM outcomes"
+            " WHERE batch = ? AND failure IS NOT NULL AND start >= ? AND start < ?",
+            batch, start, stop,
+        )  # fmt: skip
         self.excuse(batch, start, stop)
 
     def excuse(self, batch: int, start: int, stop: int) -> None:
@@ -276,9 +280,8 @@ class Journal(Reader):
         return more
 
     def _remove(self, table: str, batch: int, rows: int) -> bool:
-        # The text is put together from this module's constants alone.
         done = self._db.execute(
-            f"DELETE FROM {table} WHERE rowid IN"
+            f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 - this module's own tables
             f" (SELECT rowid FROM {table} WHERE batch = ? LIMIT ?)",
             (batch, rows),
         )

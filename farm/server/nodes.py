@@ -111,6 +111,8 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
+        held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
+        _checked([(claim.index, claim.index + 1) for claim in request.failed])
         node = self._by_token.get(request.token) or self._new(request)
         if node.peer is not None and node.peer is not peer:
             node.peer.node = 0
@@ -122,7 +124,6 @@ class NodeDesk:
         node.version, node.python = self.versions.get(peer, ("", ""))
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
-        held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
         present = self._core.present(node.id, node.token, held, request.failed)
         drop = [Held(batch, ranges) for batch, ranges in present]
         log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,

@@ -129,7 +129,8 @@ class Reader:
     def _tasks(self, sql: str, batch: int) -> RangeSet:
         # One row of two long texts: a million rows of two numbers would take seconds.
         texts = self._db.execute(
-            f"SELECT group_concat(start), group_concat(stop) FROM ({sql})", (batch,)
+            f"SELECT group_concat(start), group_concat(stop) FROM ({sql})",  # noqa: S608 - above
+            (batch,),
         ).fetchone()
         starts, stops = (_numbers.decode(f"[{text or ''}]") for text in texts)
         return RangeSet.of_sorted(sorted(starts), sorted(stops))
@@ -227,8 +228,10 @@ class Reader:
 
     def _page(self, where: str, **parameters: int) -> list[Any]:
         rows, size = [], 0
-        # The text is put together from this module's constants alone.
-        cursor = self._db.execute(f"SELECT {_OUTCOME} FROM outcomes {where}", parameters)
+        cursor = self._db.execute(
+            f"SELECT {_OUTCOME} FROM outcomes {where}",  # noqa: S608 - this module's constants
+            parameters,
+        )
         for row in cursor:
             rows.append(row)
             size += len(row[6]) + len(row[7]) + len(row[8] or b"")

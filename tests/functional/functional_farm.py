@@ -119,6 +119,8 @@ class FarmCli:
         self.home = home
         self.mark = mark
         self.address = ""
+        self.interpreter = sys.executable
+        """The Python that commands are run with from now on."""
         self._started: list[Started] = []
 
     def environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -180,7 +182,7 @@ class FarmCli:
         return started
 
     def _line(self, arguments: Sequence[str | Path]) -> list[str]:
-        return [sys.executable, "-m", "farm", *map(str, arguments)]
+        return [self.interpreter, "-m", "farm", *map(str, arguments)]
 
     def serve(self, *arguments: str | Path) -> Started:
         """A server on a port of its own, which the other commands then find."""
@@ -206,7 +208,11 @@ class FarmCli:
 
     def refused_serve(self, data: Path) -> str:
         """Start a server that does not come up for its directory's sake; what it says."""
-        ran = self.run("serve", "--port", "0", "--data", data)
+        return self.refused_serve_with("--data", data)
+
+    def refused_serve_with(self, *arguments: str | Path) -> str:
+        """Start a server that does not come up; what it says."""
+        ran = self.run("serve", "--port", "0", *arguments)
         assert (ran.code, ran.out) == (2, ""), ran
         assert "Traceback" not in ran.err
         return ran.err

@@ -18,7 +18,7 @@ from tls_handshake import at, certificates_in, connect
 from farm import authority as module
 from farm.authority import Authority
 from farm.errors import ConfigError, MissingExtraError
-from farm.wire.identity import role_of
+from farm.wire.identity import client_context, role_of
 
 
 def lines(directory):
@@ -74,7 +74,7 @@ def test_the_files_that_were_written_are_told(tls):
 
 def test_a_directory_with_an_authority_gets_no_other(tls):
     before = {path: path.read_bytes() for path in tls.glob("*/*")}
-    with pytest.raises(ConfigError, match="ca is there"):
+    with pytest.raises(ConfigError, match="there is an authority in"):
         Authority.create(tls)
     shutil.rmtree(tls / "ca")
     with pytest.raises(ConfigError, match="server is there"):
@@ -210,7 +210,7 @@ def test_who_reads_while_a_certificate_is_renewed_gets_two_that_belong_together(
     stop, seen = threading.Event(), set()
 
     def renew():
-        for _ in range(20):
+        for _ in range(100):
             Authority.open(tls).renew("worker")
         stop.set()
 
@@ -220,9 +220,32 @@ def test_who_reads_while_a_certificate_is_renewed_gets_two_that_belong_together(
         text = (tls / "worker/identity.pem").read_bytes()
         key = serialization.load_pem_private_key(text, None).public_key()
         assert x509.load_pem_x509_certificate(text).public_key() == key
+        client_context(tls / "worker")  # ssl reads the file twice
         seen.add(text)
     thread.join()
     assert len(seen) > 1
+
+
+@pytest.mark.parametrize("kept", [0, 100, 700])
+def test_half_a_certificate_is_refused_at_once(tls, kept):
+    path = tls / "worker/identity.pem"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ConfigError, match=r"cannot use .*identity.pem: it is damaged"):
+        client_context(tls / "worker")
+
+
+def test_a_key_with_a_password_is_refused_without_asking_anybody(tls):
+    path = tls / "worker/identity.pem"
+    text = path.read_bytes()
+    key = serialization.load_pem_private_key(text, None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    path.write_bytes(text[: text.index(b"-----BEGIN PRIVATE KEY")] + encrypted)
+    with pytest.raises(ConfigError, match=r"cannot use .*identity.pem: it is damaged"):
+        client_context(tls / "worker")
 
 
 # -- what cannot be used ----------------------------------------------------------------------

@@ -207,3 +207,9 @@ def test_two_authorities_have_different_names(tls, tmp_path):
         certificates_in(tmp_path / "other/ca/cert.pem"),
     )
     assert one.subject != two.subject
+
+
+def test_a_client_that_is_given_the_list_refuses_a_revoked_server(tls):
+    Authority.open(tls).revoke("server")
+    shutil.copy(tls / "ca/crl.pem", tls / "client")
+    assert "revoked" in connect(tls / "server", tls / "client").refusals["client"]

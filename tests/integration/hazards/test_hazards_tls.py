@@ -22,7 +22,7 @@ from farm.wire.address import Address
 from farm.wire.credentials import CertificateCredentials
 from farm.wire.identity import FOR_CLIENT
 
-SECRET = "account 4711, password hunter2"
+SECRET = "account 4711, password hunter2"  # noqa: S105 - what is sent, and looked for in what travels
 
 
 @pytest.fixture(scope="module")
