@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import socket
+import ssl
+from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from pathlib import Path
 from threading import Thread
@@ -55,13 +57,9 @@ def test_hazard_02_nothing_of_farm_is_read_or_changed_on_its_way(tls, serve, rel
             assert another.status(batch.id).total == 1
 
 
-def test_hazard_02_a_client_shows_nothing_to_who_is_no_server_of_its_own(tls, serve, tmp_path):
+def test_hazard_02_a_client_shows_nothing_to_a_server_of_another_authority(tls, serve, tmp_path):
     Authority.create(tmp_path / "other")
-    for rogue in (
-        serve(),
-        serve(tls=tmp_path / "other" / "server"),
-        serve(tls=tls / "worker"),  # a member, who would like to be the server
-    ):
+    for rogue in (serve(), serve(tls=tmp_path / "other" / "server")):
         with pytest.raises(NotAuthorisedError):
             opened(tls, rogue.port)
         assert known(rogue) == 0
@@ -73,24 +71,48 @@ def known(server: ServerThread) -> int:
     return server.call(lambda: len(admission.connections) - admission.unknown)
 
 
+def test_hazard_02_nor_to_a_member_who_would_like_to_be_the_server(tls):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls / "worker" / "identity.pem")
+
+    def pretend(client: socket.socket) -> bytes:
+        try:
+            with context.wrap_socket(client, server_side=True) as tunnel:
+                return tunnel.recv(4096)
+        except OSError:  # an SSLError is one
+            return b""
+
+    assert heard_by(pretend, tls, "certificate") == b""
+
+
 def test_hazard_02_a_client_answers_no_challenge_of_a_stranger(tls):
-    """The rogue server that a stock client opens its own server for gets a greeting of TLS."""
+    """What opens a stock client's own server to a stranger gets a greeting of TLS instead."""
+
+    def challenge(client: socket.socket) -> bytes:
+        send_frame(client, b"#CHALLENGE#{sha256}" + b"x" * 40)
+        return rest(client)
+
+    said = heard_by(challenge, tls, "does not speak TLS")
+    assert said.startswith(b"\x16\x03"), "a ClientHello (RFC 8446)"
+
+
+def heard_by(rogue: Callable[[socket.socket], bytes], tls: Path, refusal: str) -> bytes:
+    """What a rogue server hears of a client, who refuses it."""
     heard = []
 
-    def challenge() -> None:
-        client, _ = rogue.accept()
+    def serve() -> None:
+        client, _ = listener.accept()
         with client:
             client.settimeout(PATIENCE)
-            send_frame(client, b"#CHALLENGE#{sha256}" + b"x" * 40)
-            heard.append(rest(client))
+            heard.append(rogue(client))
 
-    with socket.create_server((HOST, 0)) as rogue:
-        listening = Thread(target=challenge)
+    with socket.create_server((HOST, 0)) as listener:
+        listening = Thread(target=serve)
         listening.start()
-        with pytest.raises(FarmError, match="does not speak TLS"):
-            opened(tls, rogue.getsockname()[1])
+        with pytest.raises(FarmError, match=refusal):
+            opened(tls, listener.getsockname()[1])
         listening.join(PATIENCE)
-    assert heard[0].startswith(b"\x16\x03"), "a ClientHello (RFC 8446)"
+    return heard[0]
 
 
 def test_hazard_02_who_has_a_key_alone_does_not_come_in(tls, serve):
