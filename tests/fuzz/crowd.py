@@ -29,7 +29,7 @@ SPARE = 10
 """More of each, since those that were just cut off are on their way back."""
 
 LOOK_SECONDS = 0.1
-STEP_SECONDS = 0.01
+STEP_SECONDS = 0.003
 """Between two that come first."""
 
 _FIRST = {PLAIN: "fuzz", FARM: f"farm/{PROTOCOL}"}
