@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from farm.batch.shipped import digest as digest_of
-from farm.batch.shipped import path_of
+from farm.batch import shipment
 from farm.errors import ProtocolError
-
-MAX_BYTES = 64 * 1024 * 1024
-"""Bytes of all files of one digest together."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -48,16 +45,17 @@ class CodeStore:
         """
         if self.has(digest):
             return
-        if digest_of(files) != digest:
+        try:
+            shipment.check(files)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        if shipment.digest(files) != digest:
             raise ProtocolError(f"the files that came are not those of {digest}")
-        if sum(map(len, files.values())) > MAX_BYTES:
-            raise ProtocolError(f"the files of {digest} have more than {MAX_BYTES} bytes")
         scratch = self._directory / f"{digest}.part"
         shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True, mode=0o700)
         for name, content in files.items():
-            target = scratch / _checked(name)
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            target.write_bytes(content)
+            _write(scratch / shipment.path_of(name), content)
         # Renamed at the end, so that what is there is complete.
         scratch.rename(self.path(digest))
 
@@ -70,8 +68,9 @@ class CodeStore:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _checked(name: str) -> PurePosixPath:
-    try:
-        return path_of(name)
-    except ValueError as error:
-        raise ProtocolError(str(error)) from error
+def _write(target: Path, content: bytes) -> None:
+    """A new file: through no link, and in the place of nothing that is there."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(target, flags, 0o600), "wb") as file:
+        file.write(content)

@@ -1,7 +1,7 @@
 """A server or a node in a process of its own, for tests that kill it.
 
 farm_process.py server DATA PORT
-farm_process.py node PORT NAME SLOTS
+farm_process.py node PORT NAME SLOTS [GRACE]
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def serve(data: str, port: str) -> None:
     server.serve_forever(lambda: print("ready", server.port, flush=True))
 
 
-def work(port: str, name: str, slots: str) -> None:
+def work(port: str, name: str, slots: str, grace: str = "2") -> None:
     worker = Worker(
-        ProcessEngine(int(slots)), Address("127.0.0.1", int(port)), KEY, name=name, grace=2.0,
-        directory=Path(tempfile.mkdtemp(prefix="farm-test-")),
+        ProcessEngine(int(slots)), Address("127.0.0.1", int(port)), KEY, name=name,
+        grace=float(grace), directory=Path(tempfile.mkdtemp(prefix="farm-test-")),
     )  # fmt: skip
     signal.signal(signal.SIGTERM, lambda number, _: worker.stop(number))
     worker.run(lambda _: print("ready", port, flush=True))

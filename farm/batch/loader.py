@@ -19,7 +19,7 @@ from farm.batch.model import BatchFields, batch_name
 from farm.batch.overrides import apply_options, apply_overrides
 from farm.batch.params import Params, ParamsReader
 from farm.batch.placed import check_command
-from farm.batch.shipped import digest
+from farm.batch.shipment import digest
 from farm.batch.space import Space
 from farm.batch.spec import Call, CommandCall, Options, PythonCall, Spec
 from farm.batch.suggest import clipped, did_you_mean

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -28,29 +26,6 @@ class Signature:
     required: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
     anything: bool = False
-
-
-def digest(files: Mapping[str, bytes]) -> str:
-    """SHA-256 (hex) over names and contents, whatever their order; empty if there are none."""
-    if not files:
-        return ""
-    hashed = hashlib.sha256()
-    for name, content in sorted(files.items()):
-        for part in (name.encode(), content):
-            hashed.update(len(part).to_bytes(8, "big") + part)
-    return hashed.hexdigest()
-
-
-def path_of(name: str) -> PurePosixPath:
-    """Where a file that is shipped lies, below the directory that takes them.
-
-    Raises:
-        ValueError: it would lie elsewhere.
-    """
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise ValueError(f"a file that is shipped cannot be called {name!r}")
-    return path
 
 
 class Definitions:

@@ -6,6 +6,7 @@ nor yaml. The encoding is msgpack by msgspec, which validates types while it dec
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -141,10 +142,17 @@ def decode(data: bytes) -> Spec:
     return _decoder.decode(data)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, files: Collection[str]) -> None:
     """Whether the bytes are a spec, without building its space (which may be large).
+
+    Args:
+        data: the bytes.
+        files: the names of those that come with it.
 
     Raises:
         msgspec.DecodeError: they are not.
+        ValueError: it calls what is in a file that does not come with it.
     """
-    _outline.decode(data)
+    call = _outline.decode(data).call
+    if isinstance(call, PythonCall) and call.file is not None and call.file not in files:
+        raise ValueError(f"the file {call.file!r}, which is to be called, is not among the files")

@@ -37,6 +37,7 @@ COMMANDS = {
     "import": "Make a batch of a directory that `farm export` has written.",
     "nodes": "Show the nodes of a server.",
     "drain": "Let a node finish what it runs and leave.",
+    "keygen": "Make and change keys and certificates.",
     "validate": "Check a batch file and show what would run.",
     "schema": "Print the JSON schema of batch files, for editors.",
 }

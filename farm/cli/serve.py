@@ -157,8 +157,8 @@ def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
             "Start a node on this machine:",
             line,
             "Other machines cannot reach this server: it listens on this machine alone. To let",
-            "them, make certificates (`farm keygen --tls DIR`) and start it with `farm serve",
-            "--host 0.0.0.0 --tls DIR`.",
+            "them, make certificates, `farm keygen --tls DIR`, and start it with",
+            "  farm serve --host 0.0.0.0 --tls DIR",
         ]
     if way_in.directory is not None:
         return [

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from farm.batch import shipped
+from farm.batch import shipment
 from farm.client.archive import MAX_LINE, Head, Listed, read_head
 from farm.errors import FarmError, UsageError
 from farm.wire.frames import MAX_FRAME
@@ -129,7 +129,7 @@ def write_code(directory: Path, files: Mapping[str, bytes]) -> None:
     """
     for name, content in files.items():
         try:
-            path = directory / CODE / shipped.path_of(name)
+            path = directory / CODE / shipment.path_of(name)
         except ValueError as error:
             raise UsageError(str(error)) from error
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def read_code(directory: Path, digest: str) -> dict[str, bytes]:
                 if size > MAX_FRAME:
                     raise UsageError(f"{root}: the files are larger than {MAX_FRAME:,} bytes")
                 files[_name_in(root, path)] = path.read_bytes()
-    if shipped.digest(files) != digest:
+    if shipment.digest(files) != digest:
         raise UsageError(
             f"{root}: the files are not those that were exported (their SHA-256 is another)"
         )
@@ -188,7 +188,7 @@ def read_code(directory: Path, digest: str) -> dict[str, bytes]:
 def _name_in(root: Path, path: Path) -> str:
     name = path.relative_to(root).as_posix()
     try:
-        shipped.path_of(name)
+        shipment.path_of(name)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
     return name

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from farm.batch import shipment
 from farm.batch import spec as specs
-from farm.batch.shipped import digest, path_of
 from farm.errors import RequestError
 from farm.limits import DEFAULTS
 from farm.server.around import QUEUE_TOKEN
@@ -249,17 +249,15 @@ def _check_submission(request: Submit) -> None:
         raise RequestError("bad-request", "a submission has a token and a name of 1 to 200 letters")
     if request.token == QUEUE_TOKEN:
         raise RequestError("bad-request", "that token is the task queue's own")
-    for name in request.files:
-        try:
-            path_of(name)
-        except ValueError as error:
-            raise RequestError("bad-request", str(error)) from error
-    if digest(request.files) != request.digest:
-        raise RequestError("bad-request", "the files are not those of their digest")
     try:
-        specs.check(request.spec)
+        shipment.check(request.files)
+        specs.check(request.spec, request.files)
     except msgspec.MsgspecError as error:
         raise RequestError("bad-request", f"that is not a spec: {error}") from error
+    except ValueError as error:
+        raise RequestError("bad-request", str(error)) from error
+    if shipment.digest(request.files) != request.digest:
+        raise RequestError("bad-request", "the files are not those of their digest")
     _check_blocks(request.blocks)
     if (request.blocks or request.open) and request.total != (
         request.blocks[-1].stop if request.blocks else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +122,12 @@ class TlsDoor:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen = self._look()
-        self._context = identity.server_context(directory)
+        self._context = self._load()
         self._keys = (Key(BY_CERTIFICATE, "view", "certificate"),)
+
+    def _load(self) -> ssl.SSLContext:
+        identity.check_server(self._directory, time.time())
+        return identity.server_context(self._directory)
 
     def _look(self) -> list[tuple[str, int, int, int]]:
         found = []
@@ -167,7 +173,7 @@ class TlsDoor:
             return None
         self._seen = seen
         try:
-            self._context = identity.server_context(self._directory)
+            self._context = self._load()
         except ConfigError:
             log.exception("the certificates cannot be read again; the former ones stay in use")
             return None

@@ -2,7 +2,8 @@
 
 A directory made by ``farm keygen --tls`` holds one sub-directory for each identity, with
 ``identity.pem`` (a certificate and its private key), ``ca.pem`` (the authority) and, for servers,
-``crl.pem`` (what was revoked). Such a sub-directory is all that another machine needs.
+``crl.pem`` (what was revoked; clients look at it too if they are given it). Such a sub-directory is
+all that another machine needs.
 
 Both ends show a certificate of the same authority. What it says in a name of the form
 ``farm:ROLE`` (a URI in its subjectAltName, RFC 5280, section 4.2.1.6) is what its holder may do,
@@ -12,6 +13,8 @@ authority vouches for nothing but a farm's members.
 
 from __future__ import annotations
 
+import logging
+import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +22,12 @@ from typing import Any
 
 from farm.errors import ConfigError, ProtocolError
 from farm.wire.keyfiles import check_private
+from farm.wire.tunnel import Tunnel
+
+log = logging.getLogger("farm.server")
+
+WARN_DAYS = 30
+"""A server's certificate that expires earlier is warned of."""
 
 IDENTITY = "identity.pem"
 AUTHORITY = "ca.pem"
@@ -31,7 +40,8 @@ FOR_WORKER = ("worker", "admin")
 FOR_CLIENT = ("admin", "client")
 """Which sub-directory is taken, where a directory holds several identities."""
 
-_SCHEME = "farm:"
+SCHEME = "farm:"
+_TRIES = 20
 
 
 def find_identity(directory: Path, names: Sequence[str]) -> Path:
@@ -59,10 +69,38 @@ def server_context(identity: Path) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0  # nobody resumes a session
-    if (identity / REVOKED).exists():
-        _load(context.load_verify_locations, identity / REVOKED)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def check_server(identity: Path, now: float) -> None:
+    """See that clients will accept this identity as a server's, by asking one of them.
+
+    Args:
+        identity: of a server.
+        now: seconds since the epoch.
+
+    Raises:
+        ConfigError: they will not; or a file cannot be used.
+    """
+    server = Tunnel(server_context(identity), server=True)
+    client = Tunnel(client_context(identity), server=False)
+    try:
+        # The server's answer has all that a client needs (RFC 8446, section 2).
+        client.receive(server.receive(client.begin())[1])
+        role, name = role_of(client.peer())
+    except ProtocolError as error:
+        raise ConfigError(f"{identity / IDENTITY} cannot be a server's: {error}") from error
+    if role != SERVER:
+        raise ConfigError(
+            f"{identity / IDENTITY} is no server's: it belongs to {name}, whose role is {role}. "
+            "`farm keygen --tls DIR` makes one in DIR/server"
+        )
+    days = (ssl.cert_time_to_seconds(client.peer()["notAfter"]) - now) / 86_400
+    if days < WARN_DAYS:
+        log.warning(
+            "the server's certificate, %s, expires in %d days: `farm keygen --tls DIR --rotate "
+            "--name %s` makes a new one", identity / IDENTITY, days, name,
+        )  # fmt: skip
 
 
 def client_context(identity: Path) -> ssl.SSLContext:
@@ -80,9 +118,26 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     check_private(identity / IDENTITY)
-    _load(context.load_cert_chain, identity / IDENTITY)
+    _load(lambda path: _load_pair(context, path), identity / IDENTITY)
     _load(context.load_verify_locations, identity / AUTHORITY)
+    if (identity / REVOKED).exists():
+        _load(context.load_verify_locations, identity / REVOKED)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def _load_pair(context: ssl.SSLContext, path: str) -> None:
+    """The certificate and its key; ssl opens their file twice, and it may be replaced between."""
+    for more in reversed(range(_TRIES)):
+        before = os.stat(path)  # noqa: PTH116 - as ssl takes it
+        try:
+            return context.load_cert_chain(path, password="")  # or it would ask a terminal for one
+        except ssl.SSLError:
+            after = os.stat(path)  # noqa: PTH116
+            same = (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+            if same or not more:
+                raise
+    raise AssertionError("it is returned or raised")
 
 
 def _load(load: Any, path: Path) -> None:
@@ -100,9 +155,9 @@ def role_of(certificate: dict[str, Any]) -> tuple[str, str]:
         ProtocolError: it names no role.
     """
     roles = [
-        value.removeprefix(_SCHEME)
+        value.removeprefix(SCHEME)
         for kind, value in certificate.get("subjectAltName", ())
-        if kind == "URI" and value.startswith(_SCHEME)
+        if kind == "URI" and value.startswith(SCHEME)
     ]
     names = [
         value

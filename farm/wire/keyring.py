@@ -72,7 +72,7 @@ class Keyring:
             ConfigError: one of the files cannot be used, there are too many, or two hold the same
                 key for different roles.
         """
-        _check_base(base)
+        check_base(base)
         read_key_file(base)
         ring = cls((), base)
         try:
@@ -128,7 +128,7 @@ class Keyring:
         self._told = wrong
 
 
-def _check_base(base: Path) -> None:
+def check_base(base: Path) -> None:
     """A key for nodes must not become the admin's because its file is named to a server."""
     parts = base.name.split(".")
     for end in range(1, len(parts)):

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 import stat
 
 from functional_farm import ROOT, FarmCli
@@ -23,11 +24,12 @@ def test_the_worker_line_works_as_it_is_printed(farm_cli: FarmCli) -> None:
     node = farm_cli.start(*line[1:], "--processes", "1", "--name", "pasted")
     assert "(pasted) works for 127.0.0.1:" in node.first_line()
     assert "Other machines cannot reach this server" in server.first_line()
-    assert "--host 0.0.0.0" in server.first_line()
+    assert "farm keygen --tls DIR" in server.first_line()
+    assert "farm serve --host 0.0.0.0 --tls DIR" in server.first_line()
 
 
 def test_a_server_for_other_machines_names_its_address_and_warns(farm_cli: FarmCli) -> None:
-    server = farm_cli.start("serve", "--host", "0.0.0.0", "--port", "0")
+    server = farm_cli.start("serve", "--host", "0.0.0.0", "--port", "0", "--insecure")
     line = server.first_line()
     while "farm worker" not in line:
         line = server.first_line()
@@ -35,10 +37,26 @@ def test_a_server_for_other_machines_names_its_address_and_warns(farm_cli: FarmC
     host = shlex.split(line)[3]
 
     assert "0.0.0.0" not in host
-    node = farm_cli.start("worker", "--host", host, "--processes", "1", "--json")
-    assert json.loads(node.first_line())["server"] == host
+    here = f"127.0.0.1:{host.rpartition(':')[2]}"
+    node = farm_cli.start("worker", "--host", here, "--processes", "1", "--json")
+    assert json.loads(node.first_line())["server"] == here
     assert "not encrypted" in server.err
     assert "key alone" in server.err
+
+
+def test_a_server_for_other_machines_has_certificates_or_is_told_to_go_without(
+    farm_cli: FarmCli,
+) -> None:
+    for host in ("0.0.0.0", "::"):
+        refused = farm_cli.run("serve", "--host", host, "--port", "0")
+        assert (refused.code, refused.out) == (2, "")
+        assert "farm keygen --tls DIR" in refused.err.replace("\n", " ")
+        assert "--insecure" in refused.err
+    for host in ("localhost", "127.0.0.2", "::1"):
+        server = farm_cli.start("serve", "--host", host, "--port", "0", "--json")
+        assert json.loads(server.first_line())["tls"] is None
+        server.signal(signal.SIGTERM)
+        assert server.wait().code == 0
 
 
 def test_settings_come_from_flags_then_variables_then_the_file(farm_cli: FarmCli) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farm.batch import spec as specs
-from farm.batch.shipped import digest as digest_of
+from farm.batch.shipment import digest as digest_of
 from farm.dialogue import Dialogue
 from farm.engines import base
 from farm.node import Node

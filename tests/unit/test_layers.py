@@ -19,6 +19,8 @@ ALLOWED = {
     "version": set(),
     "limits": set(),
     "config": {"batch", *BELOW},
+    "authority": {"certificates", "wire", *BELOW},
+    "certificates": {"wire", *BELOW},
     "cpus": BELOW,
     "scratch": BELOW,
     "batch": {"batch", *BELOW},

@@ -122,6 +122,9 @@ def raw(server):
 SPEC = specs.encode(specs.Spec("b", specs.PythonCall("m:f")))
 
 
+CALLS_A_FILE = specs.encode(specs.Spec("b", specs.PythonCall("m:f", "../m.py")))
+
+
 def submission(**changes) -> Submit:
     values = {"token": "t", "name": "b", "total": 3, "options": Options(), "spec": SPEC}
     return Submit(**{**values, **changes})
@@ -131,7 +134,9 @@ def submission(**changes) -> Submit:
     "changes",
     [{"total": -1}, {"total": 2**63}, {"token": ""}, {"name": ""}, {"name": "x" * 201},
      {"spec": b"\xc1"}, {"files": {"a": b""}}, {"digest": "0" * 64}, {"token": "plain-queue"},
-     {"files": {"a": b""}, "digest": "0" * 64}, {"open": True}],
+     {"files": {"a": b""}, "digest": "0" * 64}, {"open": True},
+     {"files": {"../a": b""}}, {"files": {"/a": b""}}, {"files": {"a": b"", "a/b": b""}},
+     {"files": {"a" * 201: b""}}, {"spec": CALLS_A_FILE}],
     ids=str,
 )  # fmt: skip
 def test_a_submission_that_cannot_be_run_is_refused(raw, changes):
@@ -243,7 +248,8 @@ def test_a_slow_reader_is_waited_for_and_one_that_does_not_read_is_cut_off(
         session.close()
 
 
-def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(server, monkeypatch):
+def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(serve, monkeypatch):
+    server = serve(limits=Limits(max_requests=100_000))
     monkeypatch.setattr(connection, "PLAIN_FRAME", 1024)
     count = 20_000
     with Client((HOST, server.port), authkey=KEY) as client:

@@ -11,7 +11,7 @@ import pytest
 
 from farm.batch import spec
 from farm.batch.loader import Batch, default_name, load_options
-from farm.batch.shipped import digest
+from farm.batch.shipment import digest
 from farm.batch.space import from_document
 from farm.batch.spec import CommandCall, Options, PythonCall
 

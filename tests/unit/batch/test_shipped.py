@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.batch.shipped import Definitions, Signature, digest, signature_of
+from farm.batch.shipped import Definitions, Signature, signature_of
 
 
 def module(text: str) -> Definitions:
@@ -101,11 +101,3 @@ def test_signatures_agree_with_the_running_python(
     unknown = set() if signature.anything else given_names - set(signature.names)
     missing = set(signature.required) - given_names
     assert fits == (not unknown and not missing and not signature.positional)
-
-
-def test_digests_tell_files_apart() -> None:
-    assert digest({}) == ""
-    assert digest({"a": b"1", "b": b"2"}) == digest({"b": b"2", "a": b"1"})
-    different = [{"a": b"1"}, {"a": b"2"}, {"b": b"1"}, {"a": b"1", "b": b""}, {"ab": b""}]
-    different += [{"a": b"bc"}, {"ab": b"c"}]
-    assert len({digest(files) for files in different}) == len(different)

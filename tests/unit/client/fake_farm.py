@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from farm.batch import shipped
+from farm.batch import shipment
 from farm.batch import spec as specs
 from farm.batch.space import counted
 from farm.errors import RequestError
@@ -185,7 +185,7 @@ def farm_with(
     """A server with one batch."""
     farm = FakeFarm()
     space = None if blocks else counted(total).to_document()
-    digest = shipped.digest(files)
+    digest = shipment.digest(files)
     call = specs.PythonCall("tasks:f", "tasks.py")
     spec = specs.Spec("b", call, specs.Options(retries=2), space, {}, digest)
     submit = messages.Submit("t", "b", total, spec.options, specs.encode(spec), files, digest)

@@ -16,7 +16,7 @@ from farm.wire import codec, controls, leases, messages
 REQUESTS = typing.get_args(codec.Request)
 REPLIES = typing.get_args(codec.Reply)
 
-_INTEGERS = st.integers(-(2**63), 2**64 - 1)
+_INTEGERS = st.integers(-(2**63), 2**63 - 1)
 _FLOATS = st.floats(allow_nan=False)
 _LEAVES = {
     int: _INTEGERS,
@@ -134,3 +134,22 @@ def test_types_are_checked():
 def test_options_keep_their_defaults():
     submit = messages.Submit("t", "n", 1, Options(), b"")
     assert codec.decode_request(codec.encode(1, submit))[1].options == Options(0, None, 0)
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+def test_a_number_that_the_journal_cannot_keep_is_no_request(number):
+    frame = codec.encode(1, messages.GetOutcomes(1, number))
+    with pytest.raises(ProtocolError, match="int"):
+        codec.decode_request(frame)
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_the_number_of_a_request_is_found_in_its_first_bytes(number):
+    frame = codec.encode(number, messages.GetNodes())
+    assert codec.number_of(frame[:16]) == number
+
+
+@given(st.binary(max_size=16))
+def test_the_first_bytes_of_anything_else_name_no_request_or_one(head):
+    found = codec.number_of(head)
+    assert found is None or 0 <= found < 2**64

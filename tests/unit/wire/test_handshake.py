@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from farm.errors import ProtocolError
 from farm.wire import handshake
 from farm.wire.frames import FrameReader, header
+from farm.wire.keyring import Key
 
 CLIENT = """
 import sys
@@ -36,7 +37,10 @@ else:
 
 def serve_one(sock: socket.socket, key: bytes) -> str:
     """Go through the server's side with whoever connects; what came of it."""
-    shake, reader = handshake.ServerHandshake(key), FrameReader(handshake.MAX_FRAME)
+    shake, reader = (
+        handshake.ServerHandshake([Key(key, "work", "of a node")]),
+        FrameReader(handshake.MAX_FRAME),
+    )
     sock.settimeout(PATIENCE)
     sock.sendall(header(len(shake.begin())) + shake.begin())
     while not shake.complete:
@@ -128,11 +132,17 @@ def test_the_server_shows_that_it_holds_the_key_too():
 
 
 def test_each_challenge_is_a_new_one():
-    assert handshake.ServerHandshake(KEY).begin() != handshake.ServerHandshake(KEY).begin()
+    assert (
+        handshake.ServerHandshake([Key(KEY, "work", "of a node")]).begin()
+        != handshake.ServerHandshake([Key(KEY, "work", "of a node")]).begin()
+    )
 
 
 def test_an_answer_is_good_for_its_own_challenge_alone():
-    first, second = handshake.ServerHandshake(KEY), handshake.ServerHandshake(KEY)
+    first, second = (
+        handshake.ServerHandshake([Key(KEY, "work", "of a node")]),
+        handshake.ServerHandshake([Key(KEY, "work", "of a node")]),
+    )
     box = handshake._Mailbox([first.begin(), handshake.WELCOME])
     answer_challenge(box, KEY)
     assert first.receive(box.outgoing[0]) == [handshake.WELCOME]
@@ -142,7 +152,7 @@ def test_an_answer_is_good_for_its_own_challenge_alone():
 
 @given(st.lists(st.binary(max_size=300), max_size=4))
 def test_garbage_is_a_protocol_error_and_never_completes(frames):
-    shake = handshake.ServerHandshake(KEY)
+    shake = handshake.ServerHandshake([Key(KEY, "work", "of a node")])
     for frame in frames:
         with pytest.raises(ProtocolError):
             shake.receive(frame)
@@ -151,7 +161,7 @@ def test_garbage_is_a_protocol_error_and_never_completes(frames):
 
 @given(st.binary(max_size=300))
 def test_garbage_after_a_right_answer_never_completes(frame):
-    shake = handshake.ServerHandshake(KEY)
+    shake = handshake.ServerHandshake([Key(KEY, "work", "of a node")])
     box = handshake._Mailbox([shake.begin(), handshake.WELCOME])
     answer_challenge(box, KEY)
     shake.receive(box.outgoing[0])
@@ -161,7 +171,7 @@ def test_garbage_after_a_right_answer_never_completes(frame):
 
 
 def test_a_peer_that_refuses_the_server_is_not_served():
-    shake = handshake.ServerHandshake(KEY)
+    shake = handshake.ServerHandshake([Key(KEY, "work", "of a node")])
     box = handshake._Mailbox([shake.begin(), handshake.WELCOME])
     answer_challenge(box, KEY)
     shake.receive(box.outgoing[0])

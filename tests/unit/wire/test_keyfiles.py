@@ -154,6 +154,14 @@ def test_a_key_that_others_can_read_or_write_is_refused(tmp_path, mode):
         keyfiles.read_key_file(path)
 
 
+def test_a_secret_that_others_read_for_us_is_looked_at_too(tmp_path):
+    keyfiles.check_private(key_file(tmp_path / "mine", "short"))
+    with pytest.raises(ConfigError, match="run `chmod 600"):
+        keyfiles.check_private(key_file(tmp_path / "theirs", mode=0o644))
+    with pytest.raises(ConfigError, match="No such file"):
+        keyfiles.check_private(tmp_path / "none")
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_a_key_that_only_its_owner_can_read_is_taken(tmp_path, mode):
     assert keyfiles.read_key_file(key_file(tmp_path / "authkey", mode=mode)) == KEY.encode()
@@ -202,14 +210,14 @@ def test_what_is_looked_at_is_what_is_read(tmp_path, monkeypatch):
     """Another file is put in its place between the two."""
     path = key_file(tmp_path / "authkey")
     other = key_file(tmp_path / "other", "o" * 32, 0o644)
-    looked = os.fstat
+    opened = os.open
 
-    def look(descriptor):
-        if other.exists():
-            other.replace(path)
-        return looked(descriptor)
+    def swap(*arguments):
+        descriptor = opened(*arguments)
+        other.replace(path)
+        return descriptor
 
-    monkeypatch.setattr(keyfiles.os, "fstat", look)
+    monkeypatch.setattr(keyfiles.os, "open", swap)
     assert keyfiles.read_key_file(path) == KEY.encode()
 
 
