@@ -12,6 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
@@ -244,7 +245,7 @@ class NodeDesk:
             if ref in (str(node.id), node.name):
                 return node
         known = ", ".join(sorted(node.name for node in self._nodes.values())[:10]) or "none"
-        raise RequestError("unknown-node", f"there is no node {ref!r} (there is: {known})")
+        raise RequestError("unknown-node", f"there is no node {clipped(ref)!r} (there is: {known})")
 
     def _drain(self, node: NodeState) -> None:
         self._core.ledger.drain(node.id)
@@ -323,7 +324,7 @@ class NodeDesk:
         """Python files that a batch brought along."""
         files = self._core.journal.code(request.digest)
         if files is None:
-            raise RequestError("bad-request", f"no files are known as {request.digest!r}")
+            raise RequestError("bad-request", f"no files are known as {clipped(request.digest)!r}")
         self._core.tell(lambda: peer.reply(number, Code(files)))
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
