@@ -86,13 +86,19 @@ class Channel:
 
         Raises:
             OSError: the connection is lost, or its peer takes nothing any more.
-            ProtocolError: its tunnel is broken.
         """
         with self._lock:
             if self._backlog and len(self._backlog) + len(frame) > MAX_BACKLOG:
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
             data = header(len(frame)) + frame
-            self._push(data if self._tunnel is None else self._tunnel.send(data))
+            self._push(data if self._tunnel is None else self._encrypted(data, self._tunnel))
+
+    def _encrypted(self, data: bytes, tunnel: Tunnel) -> bytes:
+        try:
+            return tunnel.send(data)
+        except TunnelError as error:
+            # As with any other end of the connection, whoever reads is told more.
+            raise OSError(f"its tunnel is broken: {error}") from error
 
     def _push(self, data: bytes) -> None:
         """Send bytes after those that wait, as far as the network takes them; with the lock."""
