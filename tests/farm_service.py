@@ -87,6 +87,8 @@ class Clock:
 class Line:
     """The connection of a peer: what was sent is in ``sent``, unasked messages in ``pushed``."""
 
+    closing = False
+
     def __init__(self, name: str) -> None:
         self.address = name
         self.sent: dict[int, Message] = {}

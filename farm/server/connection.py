@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def _stuck(self) -> None:
-        self.cut_off("it does not read")
+        self.cut_off("it does not read (--send-timeout)")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, it is gone."""
@@ -247,6 +247,8 @@ class Connection(asyncio.Protocol):
             self._shake_hands(part)
         elif isinstance(part, Oversized):
             text = f"a message of {part.size:,} bytes; the limit is {self._reader.limit:,}"
+            if self._reader.limit == self._limits.max_frame:
+                text += " (--max-frame)"
             self._registry.complain(self, f"refused: {text}")
             self._dialect.refuse(part.head, "too-large", text)
         elif self._is_too_often():
@@ -350,8 +352,11 @@ class Connection(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
-        if self._out is not None:
-            self._out.send(frame)
+        if self._out is None:
+            return
+        self._out.send(frame)
+        if self._full:  # and more comes: of requests that were taken before, or waited
+            self._registry.filled(self)
 
     def close(self) -> None:
         """Close after what was sent."""
@@ -359,7 +364,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _too_late(self) -> None:
-        self.cut_off(f"no first request within {self._limits.handshake_timeout:g} s")
+        seconds = self._limits.handshake_timeout
+        self.cut_off(f"no first request within {seconds:g} s (--handshake-timeout)")
 
     def _speaks_plainly(self) -> None:
         """It waits for a challenge: whoever speaks TLS begins."""

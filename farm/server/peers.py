@@ -92,6 +92,8 @@ class Peer:
 
     def answer(self, number: int, make: Callable[[], Message]) -> None:
         """Answer a request with what ``make`` gives; an error of it becomes the answer."""
+        if self._connection.closing:
+            return  # what nobody hears need not be read from the journal
         self._guarded(number, "an answer", lambda: self.reply(number, make()))
 
     def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:
