@@ -86,14 +86,18 @@ class Clients:
         if core.infos[request.batch].token == QUEUE_TOKEN:
             raise RequestError("bad-request", "calls are put into the task queue one by one")
         if state.cancelled:
+            self._sizes.pop(request.batch, None)
             raise RequestError("cancelled", f"batch {request.batch} was cancelled")
         _check_blocks(request.blocks)
-        size = self._size_of(request.batch) + _size(request.blocks)
+        # One that is sent again, because its answer was lost, adds nothing.
+        new = [block for block in request.blocks if block.stop > state.total]
+        size = self._size_of(request.batch) + _size(new)
         self._check_size(size)
         core.grow(request.batch, request.blocks, close=request.close)
-        self._sizes[request.batch] = size
-        if request.close:
-            del self._sizes[request.batch]
+        if state.open:
+            self._sizes[request.batch] = size
+        else:
+            self._sizes.pop(request.batch, None)
         self._answer(peer, number, Done)
 
     def _size_of(self, batch: int) -> int:
