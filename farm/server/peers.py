@@ -80,9 +80,14 @@ class Peer:
         self.reply(number, Refused("bad-request", str(error)))
 
     def refuse(self, head: bytes, code: str, text: str) -> None:
-        """A frame is not served; ``head`` is how it begins."""
+        """A frame is not served; ``head`` is how it begins.
+
+        Who wants no answer would never learn of it: on its next connection it says all anew.
+        """
         if number := codec.number_of(head):
             self.reply(number, Refused(code, text))
+        else:
+            self.close()
 
     def _serve(self, number: int, request: Message) -> None:
         permits.check(self.role, type(request).__name__)
