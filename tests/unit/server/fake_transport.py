@@ -1,14 +1,23 @@
-"""The network as a connection of the server sees it, moved by hand; and a peer at its other end."""
+"""Connections of a server whose network is moved by hand, and the peers at their other ends."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
+from pathlib import Path
 from typing import Any
 
+from farm_harness import KEY
+from farm_service import Clock
+
+from farm.limits import MIB, Limits
+from farm.server.admission import Admission
+from farm.server.connection import Connection
+from farm.server.door import KeyDoor, TlsDoor
 from farm.wire import handshake
 from farm.wire.frames import FrameReader, header
+from farm.wire.keyring import Keyring
 from farm.wire.tunnel import Tunnel
 
 
@@ -30,6 +39,7 @@ class Network(asyncio.Transport):
         self.high = 1 << 62
         self.reads, self.full = True, False
         self.end = ""  # "closed", "aborted"
+        self.socket: Any = None
         self._host = host
 
     def connect(self, protocol: Any) -> None:
@@ -54,7 +64,7 @@ class Network(asyncio.Transport):
     # -- asyncio.Transport ------------------------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return (self._host, 4711) if name == "peername" else default
+        return {"peername": (self._host, 4711), "socket": self.socket}.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, _low: int | None = None) -> None:
         self.high = high or self.high
@@ -140,3 +150,57 @@ class Peer:
         self.say(handshake.CHALLENGE + b"{sha256}" + b"c" * 40)
         assert len(self.hear()) == 1
         self.say(handshake.WELCOME)
+
+
+class Dialect:
+    """Keeps what it is given."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.received: list[bytes] = []
+        self.refused: list[tuple[bytes, str]] = []
+        self.gone = False
+
+    def receive(self, frame: bytes) -> None:
+        self.received.append(frame)
+        if frame == b"farm":
+            self.connection.settle(self)
+
+    def refuse(self, head: bytes, code: str, _text: str) -> None:
+        self.refused.append((head, code))
+
+    def lost(self) -> None:
+        self.gone = True
+
+
+class Server:
+    """All but the listening socket."""
+
+    def __init__(self, clock: Clock, tls: Path | None = None, **limits: Any) -> None:
+        door = TlsDoor(tls) if tls else KeyDoor(Keyring.of(KEY), clock.time)
+        loop: Any = clock
+        self.admission = Admission(Limits(**{"max_frame": 50 * MIB, **limits}), door, loop)
+        self.dialects: list[Dialect] = []
+
+    def _speak(self, connection: Connection) -> Dialect:
+        self.dialects.append(Dialect(connection))
+        return self.dialects[-1]
+
+    def call(self, network: Network | None = None) -> tuple[Connection, Network]:
+        """A peer connects."""
+        network = network or Network()
+        connection = Connection(self.admission, self._speak)
+        network.connect(connection)
+        return connection, network
+
+    def known(
+        self, network: Network | None = None, first: bytes = b"farm"
+    ) -> tuple[Connection, Network, Peer, Dialect]:
+        """A peer has come in, and made its first request."""
+        connection, network = self.call(network)
+        peer = Peer(network, KEY)
+        takes, network.takes = network.takes, True
+        peer.shake_hands()
+        peer.say(first)
+        network.takes = takes
+        return connection, network, peer, self.dialects[-1]
