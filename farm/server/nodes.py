@@ -12,6 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
@@ -19,10 +20,8 @@ from farm.server.states import Grant, Node
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
-    Code,
     Drain,
     Dropped,
-    GetCode,
     Held,
     Join,
     Joined,
@@ -33,7 +32,7 @@ from farm.wire.leases import (
     Report,
     Want,
 )
-from farm.wire.messages import Block, Done, GetBlock, GetNodes, NodeInfo, Nodes, Range
+from farm.wire.messages import Block, Done, GetNodes, NodeInfo, Nodes, Range
 
 log = logging.getLogger("farm.server")
 
@@ -244,7 +243,7 @@ class NodeDesk:
             if ref in (str(node.id), node.name):
                 return node
         known = ", ".join(sorted(node.name for node in self._nodes.values())[:10]) or "none"
-        raise RequestError("unknown-node", f"there is no node {ref!r} (there is: {known})")
+        raise RequestError("unknown-node", f"there is no node {clipped(ref)!r} (there is: {known})")
 
     def _drain(self, node: NodeState) -> None:
         self._core.ledger.drain(node.id)
@@ -309,22 +308,6 @@ class NodeDesk:
                 found.append(block)
                 index = block.stop
         return found
-
-    def block(self, peer: Peer, number: int, request: GetBlock) -> None:
-        """Arguments that did not travel with the lease."""
-        found = self._core.block(request.batch, request.index)
-        if found is None:
-            raise RequestError(
-                "bad-request", f"batch {request.batch} has no block with task {request.index}"
-            )
-        self._core.tell(lambda: peer.reply(number, found))
-
-    def code(self, peer: Peer, number: int, request: GetCode) -> None:
-        """Python files that a batch brought along."""
-        files = self._core.journal.code(request.digest)
-        if files is None:
-            raise RequestError("bad-request", f"no files are known as {request.digest!r}")
-        self._core.tell(lambda: peer.reply(number, Code(files)))
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
         """Journal what came of a node's leases."""

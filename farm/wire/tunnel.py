@@ -67,6 +67,11 @@ class Tunnel:
         """Whether this end has accepted the peer. A server's refusal may still come."""
         self._over = False  # the peer has said that nothing more follows
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What it was made with."""
+        return self._ssl.context
+
     def begin(self) -> bytes:
         """What to send first; nothing, for a server."""
         self._shake()

@@ -89,7 +89,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:
-    """Bytes after up to three changes: something overwritten, put in, taken out, repeated or cut."""
+    """Bytes after up to three changes: overwritten, put in, taken out, repeated or cut off."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randint(0, len(data))
         new = chance.randbytes(chance.randint(1, 6))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from farm.batch import spec as specs
-from farm.batch.shipped import digest
+from farm.batch.shipment import digest
 from farm.wire import codec, controls, leases, messages
 from fuzz.frames import (
     FARM_LIMIT,
@@ -230,9 +230,10 @@ def _restores(draw: st.DrawFn) -> Any:
         failure = draw(st.one_of(st.none(), _failures))
         retried = draw(st.lists(st.tuples(_small, st.sampled_from([1, 2, 50, 2**40])).map(list),
                                 max_size=2))  # fmt: skip
+        end = min(start + 1, 2**63) if failure else stop
         outcomes.append(
-            ["Outcome", start, min(start + 1, 2**63) if failure else stop, "elsewhere", draw(_floats), start,
-             draw(_payloads), seconds, failure, retried]
+            ["Outcome", start, end, "elsewhere", draw(_floats), start, draw(_payloads), seconds,
+             failure, retried]
         )  # fmt: skip
     return ["Restore", draw(_ids), outcomes, draw(st.booleans())]
 

@@ -33,6 +33,9 @@ SEEDS_APART = 1_000_000
 WINDOW = 10.0
 """Seconds: the 99th percentile is that of the worst such stretch, too."""
 
+SHOWN = 3000
+"""Letters of a script that are printed; all of it is in a file."""
+
 LOOK_SECONDS = 0.1
 MIN_SECONDS = 6.0
 """Less than this, and the silent peers would not have been cut off once."""
@@ -57,6 +60,11 @@ class Calls:
             windows.setdefault(int(began / WINDOW), []).append(took)
         full = [took for took in windows.values() if len(took) >= 100]
         return max((quantile(took, 0.99) for took in full), default=0.0)
+
+
+def _short(problem: str) -> str:
+    lines = problem.splitlines()
+    return "\n".join(f"{line[:SHOWN]} ..." if len(line) > SHOWN else line for line in lines)
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -122,7 +130,8 @@ class Report:
             f"the server's memory: {self.before / 1e6:.1f} MB before, {self.peak / 1e6:.1f} MB at "
             f"most, {self.after / 1e6:.1f} MB after: {self.growth / 1e6:+.1f} MB"
         )
-        verdict = [f"BROKEN: {problem}" for problem in self.problems] or ["Everything held."]
+        verdict = [f"BROKEN: {_short(problem)}" for problem in self.problems]
+        verdict = verdict or ["Everything held."]
         return "\n".join([*lines, *verdict])
 
     def check(self) -> None:
@@ -252,6 +261,7 @@ def main() -> int:
     report = run(directory, seed, given.frames)
     print(report.text())
     if report.problems:
+        (directory / "problems").write_text("\n\n".join(report.problems))
         print(f"What the processes said, and the journal: {directory}")
         return 1
     shutil.rmtree(directory)

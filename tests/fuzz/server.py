@@ -1,4 +1,4 @@
-"""The real `farm serve` in a process of its own: its memory, its log, and the batch it does after."""
+"""The real `farm serve` as a process: its memory, its log, and the batch that it does after."""
 
 from __future__ import annotations
 
@@ -180,5 +180,5 @@ def _clear_away(session: Session) -> None:
         if not status.over
     ]
     for future in asked:
-        # Not the queue of plain clients, which cannot be cancelled: what was put there does nothing.
+        # The queue of plain clients cannot be cancelled; what was put there does nothing.
         future.exception(BATCH_SECONDS)

@@ -59,14 +59,14 @@ class Talk:
         except ConnectionError as error:
             raise GoneError from error
 
-    def frame(self, seconds: float = PATIENCE) -> bytes | None:
-        """The next frame of the server; None if it does not come in time.
+    def frame(self, seconds: float | None = None) -> bytes | None:
+        """The next frame of the server; None if it does not come in time (`PATIENCE`).
 
         Raises:
             GoneError: the server has closed the connection.
             AnswerError: what came is none, or tells of the server's insides.
         """
-        self._socket.settimeout(seconds)
+        self._socket.settimeout(PATIENCE if seconds is None else seconds)
         while True:
             if len(self._buffer) >= 4:
                 (size,) = struct.unpack_from("!i", self._buffer)
