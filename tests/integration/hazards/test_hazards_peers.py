@@ -98,11 +98,13 @@ def test_hazard_21_a_frame_that_claims_a_gibibyte_is_believed(stock, served):
     with Raw(stock.port) as one, Raw(farm.port) as other, Raw(farm.port) as third:
         for raw in (one, other):
             os.write(raw.connection.fileno(), beginning)
+        assert other.connection.poll(PATIENCE)
         with pytest.raises(ValueError, match="the limit is"):
             raise other.connection.recv()[1]
         eventually(lambda: memory(stock.pid, "VmSize") > before[stock] + GIB, "room is made")
         assert not one.connection.poll(0), "and the stock server waits for the rest"
         os.write(third.connection.fileno(), struct.pack("!iQ", -1, 64 * GIB))
+        assert third.connection.poll(PATIENCE)
         assert closed(third.connection), "what claims more than any message has is cut off"
     assert memory(farm.pid, "VmPeak") < before[farm] + GIB / 2
     assert ask(farm.port, "dummy") is None
