@@ -51,7 +51,7 @@ FEW_FILES = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({OPEN_FILES}, {OPEN_FILES}))
 """
-LONGER_THAN_A_PAUSE = 1.5
+LONGER_THAN_A_PAUSE = 1.2
 """Seconds; asyncio tries again after one."""
 HALF_OF_THEM_GONE = """
 import os
