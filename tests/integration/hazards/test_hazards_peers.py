@@ -34,7 +34,7 @@ ALONE = 2
 
 
 def test_hazard_04_a_silent_peer_holds_a_thread(stock, serve):
-    server = serve(limits=Limits(handshake_timeout=0.3))
+    server = serve(limits=Limits(handshake_timeout=0.2))
     before_here = threading.active_count()
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(stranger(stock.port)) for _ in range(FEW)]
@@ -135,7 +135,7 @@ def test_hazard_22_a_peer_that_reads_nothing_pins_a_thread_and_its_answer(stock,
     with Raw(stock.port, "get_result_dict") as one, Raw(server.port, "get_result_dict") as other:
         assert other_end(HERE, other.port)
         for raw in (one, other):
-            ask_and_never_read(raw, 6)
+            ask_and_never_read(raw, 4)
             assert raw.connection.poll(PATIENCE)
         eventually(lambda: other_end(HERE, other.port) is None, "farm cuts it off")
         eventually(lambda: threads(stock.pid) == ALONE + 1, "one thread is kept")

@@ -10,7 +10,7 @@ from farm_harness import PATIENCE, eventually
 from plain_scripts import in_process
 from stock import Raw, ask, together
 
-MANY = 8
+MANY = 5
 
 
 def test_hazard_12_any_client_takes_away_what_others_use(stock, server):
