@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import uuid
@@ -23,11 +24,18 @@ from farm_harness import (
     marked,
     start_fork_server,
 )
+from hypothesis import settings
 
+from farm.authority import Authority
 from farm.client.session import Session
+from farm.wire.credentials import Credentials
 from farm.wire.keyring import Keyring
 
 LEAVE_SECONDS = 10.0
+
+# How long an example takes depends on what else runs on the machine: `timeout` bounds a whole test.
+settings.register_profile("farm", deadline=None)
+settings.load_profile("farm")
 
 
 @pytest.fixture(autouse=True)
@@ -87,12 +95,19 @@ def serve(data: Path) -> Iterator[Callable[..., ServerThread]]:
 
 
 @pytest.fixture
-def node(server: ServerThread) -> Iterator[Callable[..., NodeThread]]:
-    """Starts nodes in threads: ``node(name, slots)``."""
+def node_at() -> Iterator[Callable[..., NodeThread]]:
+    """Starts nodes of any server in threads: ``node_at(server, credentials, slots=2)``."""
     started: list[NodeThread] = []
 
-    def start(name: str = "node7", slots: int = 2, grace: float = 5.0) -> NodeThread:
-        started.append(NodeThread(server.address, name, slots, grace))
+    def start(
+        server: ServerThread,
+        credentials: bytes | Credentials = KEY,
+        *,
+        name: str = "node7",
+        slots: int = 1,
+        grace: float = 5.0,
+    ) -> NodeThread:
+        started.append(NodeThread(server.address, name, slots, grace, credentials))
         return started[-1]
 
     yield start
@@ -100,6 +115,16 @@ def node(server: ServerThread) -> Iterator[Callable[..., NodeThread]]:
         one.worker.stop()
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def node(server: ServerThread, node_at: Callable[..., NodeThread]) -> Callable[..., NodeThread]:
+    """Starts nodes of `server` in threads: ``node(name, slots)``."""
+
+    def start(name: str = "node7", slots: int = 2, grace: float = 5.0) -> NodeThread:
+        return node_at(server, name=name, slots=slots, grace=grace)
+
+    return start
 
 
 @pytest.fixture
@@ -130,3 +155,18 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Child]]:
         for pid in marked(mark):
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a certificate authority, which nobody changes."""
+    pytest.importorskip("cryptography", reason="certificates are made with farm[tls]")
+    directory = tmp_path_factory.mktemp("authority") / "tls"
+    Authority.create(directory)
+    return directory
+
+
+@pytest.fixture
+def tls(template: Path, tmp_path: Path) -> Path:
+    """The directory of a certificate authority."""
+    return Path(shutil.copytree(template, tmp_path / "tls"))

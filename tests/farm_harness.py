@@ -89,11 +89,18 @@ class ServerThread:
 class NodeThread:
     """A node in a thread of this process; its slots are processes."""
 
-    def __init__(self, address: Address, name: str, slots: int, grace: float = 5.0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        slots: int,
+        grace: float = 5.0,
+        credentials: bytes | Credentials = KEY,
+    ) -> None:
         self.joined = threading.Event()
         self.error: BaseException | None = None
         self.worker = Worker(
-            ProcessEngine(slots), address, KEY, name=name, grace=grace,
+            ProcessEngine(slots), address, credentials, name=name, grace=grace,
             directory=Path(tempfile.mkdtemp(prefix="farm-test-")),
         )  # fmt: skip
         self._thread = threading.Thread(target=self._run, name=f"test-node-{name}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from farm.batch import spec as specs
 from farm.batch.spec import Options
+from farm.limits import DEFAULTS, Limits
 from farm.server.journal import Journal
 from farm.server.nodes import SWEEP_SECONDS
 from farm.server.peers import Peer
@@ -87,6 +88,8 @@ class Clock:
 class Line:
     """The connection of a peer: what was sent is in ``sent``, unasked messages in ``pushed``."""
 
+    closing = False
+
     def __init__(self, name: str) -> None:
         self.address = name
         self.sent: dict[int, Message] = {}
@@ -108,9 +111,9 @@ class Line:
 class World:
     """A service on a data directory; `restart` ends it as by `kill -9` and starts the next."""
 
-    def __init__(self, data: Path, keep: float | None = None) -> None:
+    def __init__(self, data: Path, keep: float | None = None, limits: Limits = DEFAULTS) -> None:
         self.clock = Clock()
-        self._data, self._keep = data, keep
+        self._data, self._keep, self._limits = data, keep, limits
         self._numbers = itertools.count(1)
         self.given_up: list[Exception] = []
         self.start()
@@ -121,7 +124,7 @@ class World:
         self.clock._timers.clear()
         self.service = Service(
             Journal(self._data), self.clock, self.given_up.append,  # type: ignore[arg-type]
-            keep=self._keep, wall=self.clock.wall, chance=lambda: 0.5,
+            keep=self._keep, limits=self._limits, wall=self.clock.wall, chance=lambda: 0.5,
         )  # fmt: skip
         self.core, self.desk = self.service.core, self.service.desk
         self.ledger, self.journal = self.core.ledger, self.core.journal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 
 from farm.limits import Limits
 from farm.server.budget import Budget
@@ -30,7 +30,7 @@ class Admission:
         self._now = loop.time
         self._most = most_connections(limits.max_connections)
         self._all: set[Connection] = set()
-        self._unknown: dict[Connection, None] = {}  # oldest first
+        self._unknown: OrderedDict[Connection, None] = OrderedDict()  # oldest first
         self._by_host: Counter[str] = Counter()
         self._full: set[Connection] = set()
 
@@ -47,11 +47,13 @@ class Admission:
     def came(self, connection: Connection) -> str | None:
         """A connection has come; why it cannot stay, if it cannot.
 
-        Where too many peers are unknown, the one that has been so for longest goes: a handshake
-        takes milliseconds, so that it is a silent one, and newcomers are served.
+        Where too many peers are unknown, or there is no room because of them, the one that has
+        been so for longest goes: a handshake takes milliseconds, so that it is a silent one, and
+        newcomers are served.
         """
         host = connection.host
-        if len(self._all) >= self._most:
+        is_full = len(self._all) >= self._most
+        if is_full and not self._unknown:
             return f"it has {self._most} connections, and takes no more (--max-connections)"
         if self._by_host[host] >= self.limits.max_per_address:
             return (
@@ -60,11 +62,18 @@ class Admission:
             )
         self._by_host[host] += 1
         self._all.add(connection)
+        if is_full:
+            self._cut_oldest("there is no room for a peer that is unknown (--max-connections)")
         self._unknown[connection] = None
         if len(self._unknown) > self.limits.max_unknown:
-            oldest = next(iter(self._unknown))
-            oldest.cut_off(f"more than {self.limits.max_unknown} peers are unknown")
+            most = self.limits.max_unknown
+            self._cut_oldest(f"more than {most} peers are unknown (--max-unknown)")
         return None
+
+    def _cut_oldest(self, why: str) -> None:
+        # Taken out now, and not when it is closed: many may come in the same turn of the loop.
+        oldest, _ = self._unknown.popitem(last=False)
+        oldest.cut_off(why)
 
     def met(self, connection: Connection) -> None:
         """The peer may come in."""

@@ -93,7 +93,9 @@ class Budget:
             if now - since < STALL_SECONDS:
                 continue
             if holder.received - before < MIN_RATE * (now - since):
-                holder.cut_off("its message comes on too slowly, and others wait for its room")
+                holder.cut_off(
+                    "its message comes on too slowly, and others wait for its room (--max-queued)"
+                )
             else:
                 self._marks[holder] = (now, holder.received)
 

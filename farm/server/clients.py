@@ -25,13 +25,11 @@ from farm.wire.messages import (
     Done,
     GetOutcomes,
     GetResults,
-    GetSpec,
     GetStatus,
     ListBatches,
     Message,
     Outcome,
     Outcomes,
-    SpecFound,
     Submit,
     Submitted,
 )
@@ -88,14 +86,18 @@ class Clients:
         if core.infos[request.batch].token == QUEUE_TOKEN:
             raise RequestError("bad-request", "calls are put into the task queue one by one")
         if state.cancelled:
+            self._sizes.pop(request.batch, None)
             raise RequestError("cancelled", f"batch {request.batch} was cancelled")
         _check_blocks(request.blocks)
-        size = self._size_of(request.batch) + _size(request.blocks)
+        # One that is sent again, because its answer was lost, adds nothing.
+        new = [block for block in request.blocks if block.stop > state.total]
+        size = self._size_of(request.batch) + _size(new)
         self._check_size(size)
         core.grow(request.batch, request.blocks, close=request.close)
-        self._sizes[request.batch] = size
-        if request.close:
-            del self._sizes[request.batch]
+        if state.open:
+            self._sizes[request.batch] = size
+        else:
+            self._sizes.pop(request.batch, None)
         self._answer(peer, number, Done)
 
     def _size_of(self, batch: int) -> int:
@@ -123,20 +125,13 @@ class Clients:
     def batches(self, peer: Peer, number: int, request: ListBatches) -> None:
         """The latest batches."""
         core = self._core
-        newest = sorted(core.infos, reverse=True)[: max(0, min(request.limit, MAX_LISTED))]
-        listed = Batches([core.status(batch) for batch in newest], len(core.infos))
-        self._tell(peer, number, lambda: listed)
+        most = max(0, min(request.limit, MAX_LISTED))
 
-    def spec(self, peer: Peer, number: int, request: GetSpec) -> None:
-        """What a batch is."""
-        core = self._core
-        info = core.infos.get(request.batch)
-        spec = core.journal.spec(request.batch)
-        if info is None or spec is None:
-            raise RequestError("unknown-batch", f"there is no batch {request.batch}")
-        total = core.ledger.batches[request.batch].total
-        found = SpecFound(request.batch, info.name, total, spec, info.digest)
-        self._tell(peer, number, lambda: found)
+        def listed() -> Batches:
+            newest = sorted(core.infos, reverse=True)[:most]
+            return Batches([core.status(batch) for batch in newest], len(core.infos))
+
+        self._tell(peer, number, listed)
 
     def outcomes(self, peer: Peer, number: int, request: GetOutcomes) -> None:
         """A page of outcomes in the order of their recording."""
@@ -192,6 +187,7 @@ class Clients:
         self._core.answer(lambda: peer.answer(number, make))
 
     def _tell(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
+        # Made when it is sent: of what was asked in one turn only one is in memory at a time.
         self._core.tell(lambda: peer.answer(number, make))
 
     def _when(

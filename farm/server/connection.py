@@ -18,7 +18,7 @@ from farm.server.budget import FREE, Allowance, Budget
 from farm.server.door import Door, Pass
 from farm.server.outflow import Outflow
 from farm.wire import handshake
-from farm.wire.channel import tune
+from farm.wire.channel import VANISHED_SECONDS, be_patient, tune
 from farm.wire.frames import FrameReader, Oversized, header
 from farm.wire.tunnel import TunnelError
 
@@ -196,6 +196,7 @@ class Connection(asyncio.Protocol):
             return
         self._full = True
         self._out.watch()
+        self._wait_for_peer(3 * self._limits.send_timeout)
         self._read_on()
         self._registry.filled(self)
 
@@ -204,11 +205,17 @@ class Connection(asyncio.Protocol):
         if self._out is not None:
             self._out.relax()
         self._full = False
+        self._wait_for_peer(VANISHED_SECONDS)
         self._registry.emptied(self)
         self._go_on()
 
+    def _wait_for_peer(self, seconds: float) -> None:
+        """The system must not give it up before the server does: nobody would be told why."""
+        if self._socket is not None:
+            be_patient(self._socket, max(seconds, VANISHED_SECONDS))
+
     def _stuck(self) -> None:
-        self.cut_off("it does not read")
+        self.cut_off("it does not read (--send-timeout)")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, it is gone."""
@@ -220,7 +227,9 @@ class Connection(asyncio.Protocol):
         self._registry.went(self)
         if self._dialect is not None:
             self._dialect.lost()
-        if exc is not None:
+        if isinstance(exc, TimeoutError):
+            self._registry.complain(self, "lost: it has vanished, or does not read")
+        elif exc is not None:
             log.debug("%s: connection lost: %s", self.address, exc)
 
     # -- frames -------------------------------------------------------------------------------
@@ -247,6 +256,8 @@ class Connection(asyncio.Protocol):
             self._shake_hands(part)
         elif isinstance(part, Oversized):
             text = f"a message of {part.size:,} bytes; the limit is {self._reader.limit:,}"
+            if self._reader.limit == self._limits.max_frame:
+                text += " (--max-frame)"
             self._registry.complain(self, f"refused: {text}")
             self._dialect.refuse(part.head, "too-large", text)
         elif self._is_too_often():
@@ -350,8 +361,11 @@ class Connection(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
-        if self._out is not None:
-            self._out.send(frame)
+        if self._out is None:
+            return
+        self._out.send(frame)
+        if self._full:  # and more comes: of requests that were taken before, or waited
+            self._registry.filled(self)
 
     def close(self) -> None:
         """Close after what was sent."""
@@ -359,7 +373,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _too_late(self) -> None:
-        self.cut_off(f"no first request within {self._limits.handshake_timeout:g} s")
+        seconds = self._limits.handshake_timeout
+        self.cut_off(f"no first request within {seconds:g} s (--handshake-timeout)")
 
     def _speaks_plainly(self) -> None:
         """It waits for a challenge: whoever speaks TLS begins."""

@@ -56,7 +56,11 @@ class Door(Protocol):
         """
 
     def admit(self, handshake: ServerHandshake[Key], tunnel: Tunnel | None) -> Pass:
-        """The pass of a peer that has gone through both."""
+        """The pass of a peer that has gone through both.
+
+        Raises:
+            ProtocolError: it came too late for what it has shown; it may come again.
+        """
 
     def refresh(self) -> Callable[[Pass], bool] | None:
         """Look at the files again; if they have changed, which passes still hold."""
@@ -124,6 +128,7 @@ class TlsDoor:
         self._seen = self._look()
         self._context = self._load()
         self._keys = (Key(BY_CERTIFICATE, "view", "certificate"),)
+        self._told = ""  # why the files cannot be read again
 
     def _load(self) -> ssl.SSLContext:
         identity.check_server(self._directory, time.time())
@@ -155,6 +160,9 @@ class TlsDoor:
         """The pass that the peer's certificate is."""
         del handshake
         assert tunnel is not None
+        if tunnel.context is not self._context:
+            # It may have been revoked between, and `refresh` has asked nobody who was not in yet.
+            raise ProtocolError("the certificates have changed since it connected")
         return self._pass_of(tunnel)
 
     def _pass_of(self, tunnel: Tunnel) -> Pass:
@@ -171,11 +179,13 @@ class TlsDoor:
         seen = self._look()
         if seen == self._seen:
             return None
-        self._seen = seen
         try:
             self._context = self._load()
-        except ConfigError:
-            log.exception("the certificates cannot be read again; the former ones stay in use")
+        except ConfigError as error:
+            if str(error) != self._told:  # it is tried again with each look
+                log.error("%s. The former certificates and revocations stay in use", error)  # noqa: TRY400
+            self._told = str(error)
             return None
+        self._seen, self._told = seen, ""
         log.warning("the certificates or the list of revoked ones have changed: all connect anew")
         return lambda _: False

@@ -20,10 +20,8 @@ from farm.server.states import Grant, Node
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
-    Code,
     Drain,
     Dropped,
-    GetCode,
     Held,
     Join,
     Joined,
@@ -34,7 +32,7 @@ from farm.wire.leases import (
     Report,
     Want,
 )
-from farm.wire.messages import Block, Done, GetBlock, GetNodes, NodeInfo, Nodes, Range
+from farm.wire.messages import Block, Done, GetNodes, NodeInfo, Nodes, Range
 
 log = logging.getLogger("farm.server")
 
@@ -310,22 +308,6 @@ class NodeDesk:
                 found.append(block)
                 index = block.stop
         return found
-
-    def block(self, peer: Peer, number: int, request: GetBlock) -> None:
-        """Arguments that did not travel with the lease."""
-        found = self._core.block(request.batch, request.index)
-        if found is None:
-            raise RequestError(
-                "bad-request", f"batch {request.batch} has no block with task {request.index}"
-            )
-        self._core.tell(lambda: peer.reply(number, found))
-
-    def code(self, peer: Peer, number: int, request: GetCode) -> None:
-        """Python files that a batch brought along."""
-        files = self._core.journal.code(request.digest)
-        if files is None:
-            raise RequestError("bad-request", f"no files are known as {clipped(request.digest)!r}")
-        self._core.tell(lambda: peer.reply(number, Code(files)))
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
         """Journal what came of a node's leases."""

@@ -80,9 +80,14 @@ class Peer:
         self.reply(number, Refused("bad-request", str(error)))
 
     def refuse(self, head: bytes, code: str, text: str) -> None:
-        """A frame is not served; ``head`` is how it begins."""
+        """A frame is not served; ``head`` is how it begins.
+
+        Who wants no answer would never learn of it: on its next connection it says all anew.
+        """
         if number := codec.number_of(head):
             self.reply(number, Refused(code, text))
+        else:
+            self.close()
 
     def _serve(self, number: int, request: Message) -> None:
         permits.check(self.role, type(request).__name__)
@@ -92,6 +97,8 @@ class Peer:
 
     def answer(self, number: int, make: Callable[[], Message]) -> None:
         """Answer a request with what ``make`` gives; an error of it becomes the answer."""
+        if self._connection.closing:
+            return  # what nobody hears need not be read from the journal
         self._guarded(number, "an answer", lambda: self.reply(number, make()))
 
     def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:

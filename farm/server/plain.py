@@ -115,7 +115,7 @@ class PlainDialect:
         """A request is not served; the peer's proxy raises why."""
         del head
         kind = ValueError if code == "too-large" else RuntimeError
-        self._send(_error(kind(text)))
+        self._reply(_error(kind(text)))  # after the answers that are still to come
 
     def lost(self) -> None:
         """What the peer took comes back, and nobody waits for it."""

@@ -20,6 +20,7 @@ from farm.server.fencing import Sessions
 from farm.server.journal import Journal
 from farm.server.nodes import NodeDesk
 from farm.server.peers import Handler, Peer
+from farm.server.programs import Programs
 from farm.server.pruning import Pruner
 from farm.version import __version__
 from farm.wire import controls, leases, messages
@@ -59,19 +60,21 @@ class Service:
         self._sessions = Sessions()
         self._limits = limits
         self._clients = Clients(self.core, limits.max_batch)
+        self._programs = Programs(self.core)
         self._pruner = Pruner(self.core, keep)
         self._controls = Controls(self.core, self._pruner, self.desk.recall)
         self.handlers = self._all_handlers()
 
     def _all_handlers(self) -> dict[type[messages.Message], Handler]:
         clients, desk, control = self._clients, self.desk, self._controls
+        programs = self._programs
         return {
             messages.Hello: self._hello,
             messages.Submit: clients.submit,
             messages.Append: clients.append,
             messages.GetStatus: clients.status,
             messages.ListBatches: clients.batches,
-            messages.GetSpec: clients.spec,
+            messages.GetSpec: programs.spec,
             messages.GetOutcomes: clients.outcomes,
             messages.GetResults: clients.results,
             messages.Cancel: control.cancel,
@@ -84,8 +87,8 @@ class Service:
             messages.GetNodes: desk.list_nodes,
             leases.Join: desk.join,
             leases.Want: desk.want,
-            messages.GetBlock: desk.block,
-            leases.GetCode: desk.code,
+            messages.GetBlock: programs.block,
+            leases.GetCode: programs.code,
             leases.Report: desk.report,
             leases.Beat: desk.beat,
             leases.Leave: desk.leave,

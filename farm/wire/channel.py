@@ -24,7 +24,10 @@ MAX_BACKLOG = 256 * 1024 * 1024
 """Bytes that may wait to be sent before the connection is given up."""
 
 _READ_BYTES = 256 * 1024
-_USER_TIMEOUT_MS = 30_000
+
+VANISHED_SECONDS = 30.0
+"""A peer that acknowledges nothing of what was sent for so long has vanished."""
+
 
 # A selector for one wait: poll needs no descriptor of its own, Windows has only select.
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -38,8 +41,14 @@ def tune(sock: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    be_patient(sock, VANISHED_SECONDS)
+
+
+def be_patient(sock: socket.socket, seconds: float) -> None:
+    """How long the system waits for a peer that takes nothing, be it there or not (tcp(7))."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        milliseconds = int(1000 * min(seconds, 1e6))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 class Channel:
@@ -86,13 +95,19 @@ class Channel:
 
         Raises:
             OSError: the connection is lost, or its peer takes nothing any more.
-            ProtocolError: its tunnel is broken.
         """
         with self._lock:
             if self._backlog and len(self._backlog) + len(frame) > MAX_BACKLOG:
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
             data = header(len(frame)) + frame
-            self._push(data if self._tunnel is None else self._tunnel.send(data))
+            self._push(data if self._tunnel is None else self._encrypted(data, self._tunnel))
+
+    def _encrypted(self, data: bytes, tunnel: Tunnel) -> bytes:
+        try:
+            return tunnel.send(data)
+        except TunnelError as error:
+            # As with any other end of the connection, whoever reads is told more.
+            raise OSError(f"its tunnel is broken: {error}") from error
 
     def _push(self, data: bytes) -> None:
         """Send bytes after those that wait, as far as the network takes them; with the lock."""

@@ -17,15 +17,18 @@ from farm.errors import (
     ProtocolError,
     ServerUnreachableError,
 )
-from farm.wire import builtins, identity
+from farm.wire import builtins, identity, standins
 from farm.wire.address import Address
 from farm.wire.channel import Channel, tune
 from farm.wire.credentials import Credentials, Shown, credentials_of
-from farm.wire.handshake import REFUSED
+from farm.wire.handshake import CHALLENGE, REFUSED, refusal
 from farm.wire.messages import PROTOCOL
 from farm.wire.tunnel import Tunnel, TunnelError
 
 CONNECT_SECONDS = 10.0
+
+WITHOUT_TLS = refusal("tls", "")
+"""How a server begins that waits for TLS, and hears nothing."""
 
 
 class _Blocking:
@@ -104,6 +107,8 @@ def _first_frame(channel: Channel, address: Address, deadline: float) -> bytes:
     except (OSError, EOFError, ProtocolError) as error:
         raise _not_a_server(address, str(error)) from error
     _check_turned_away(frame, address)
+    if not frame.startswith(CHALLENGE):
+        raise _not_a_server(address, "it does not send a challenge")
     return frame
 
 
@@ -114,6 +119,12 @@ def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmEr
             "`farm keygen --tls` made for this machine; it must be of the server's authority."
         )
     for frame in channel.unread():
+        if frame.startswith(WITHOUT_TLS):
+            # It has a tunnel, only its first words took long: once more it may be in time.
+            return ServerUnreachableError(
+                f"the server at {address} has not heard this end in time: one of the two, or the "
+                "network between them, is very slow"
+            )
         _check_turned_away(frame, address)
     return NotAuthorisedError(
         f"what answers at {address} does not speak TLS: leave out --tls (FARM_TLS), or start the "
@@ -132,7 +143,10 @@ def _check_turned_away(frame: bytes, address: Address) -> None:
 
 
 def _check_server(tunnel: Tunnel, address: Address) -> None:
-    role, name = identity.role_of(tunnel.peer())
+    try:
+        role, name = identity.role_of(tunnel.peer())
+    except ProtocolError as error:
+        raise NotAuthorisedError(f"what answers at {address} is no server: {error}") from error
     if role != identity.SERVER:
         raise NotAuthorisedError(
             f"what answers at {address} is no server: its certificate ({name}) has the role {role}"
@@ -149,8 +163,6 @@ def _authenticate(
     except TunnelError as error:
         raise _no_tunnel(channel, error, address) from error
     except AuthenticationError as error:
-        if "expected challenge" in str(error):
-            raise _not_a_server(address, "it does not send a challenge") from error
         raise _not_accepted(address, shown) from error
     except (OSError, EOFError, ProtocolError, AssertionError, ValueError) as error:
         raise _not_a_server(address, str(error)) from error
@@ -180,11 +192,14 @@ def _agree(channel: Channel, address: Address, deadline: float) -> None:
     name = f"farm/{PROTOCOL}"
     channel.write(builtins.dumps((None, "accept_connection", (name,), {})))
     try:
-        answer = builtins.loads(channel.receive(deadline))
-    except (OSError, EOFError) as error:
+        # An error comes as an exception, as every manager sends it: it is not made, only read.
+        answer = standins.loads(channel.receive(deadline))
+    except (OSError, EOFError, ProtocolError) as error:
         raise _not_a_server(address, str(error)) from error
     if answer != ("#RETURN", None):
         said = answer[1] if isinstance(answer, tuple) and len(answer) == 2 else answer
+        if isinstance(said, standins.StandIn) and said.args:
+            said = said.args[0]
         raise ProtocolError(
             f"the server at {address} does not speak {name}: {said}. "
             "Install the same version of farm on both machines."

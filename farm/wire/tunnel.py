@@ -21,7 +21,7 @@ _ALERTS = {
     "CERTIFICATE_REVOKED": "the certificate was revoked",
     "UNKNOWN_CA": "the certificate is of another authority, or of none",
     "DECRYPT_ERROR": "the certificate is of another authority of the same name",
-    "BAD_CERTIFICATE": "the certificate is damaged",
+    "BAD_CERTIFICATE": "the certificate is damaged, or not valid yet: do the clocks agree?",
     "UNSUPPORTED_CERTIFICATE": "the certificate is not for this use",
     "CERTIFICATE_UNKNOWN": "the certificate is not accepted",
     "PROTOCOL_VERSION": "the other end does not speak TLS 1.3",
@@ -65,6 +65,12 @@ class Tunnel:
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
         self.established = False
         """Whether this end has accepted the peer. A server's refusal may still come."""
+        self._over = False  # the peer has said that nothing more follows
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What it was made with."""
+        return self._ssl.context
 
     def begin(self) -> bytes:
         """What to send first; nothing, for a server."""
@@ -77,6 +83,8 @@ class Tunnel:
         Raises:
             TunnelError: the peer is not accepted, does not accept this end, or speaks no TLS.
         """
+        if self._over:
+            return b"", b""  # it would be kept, and never read
         self._incoming.write(data)
         try:
             said = self._read() if self.established or self._shake() else b""
@@ -117,8 +125,12 @@ class Tunnel:
         try:
             while chunk := self._ssl.read(_CHUNK):
                 said += chunk
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            pass  # there is no more of it, for now or for good: the connection's end tells which
+        except ssl.SSLWantReadError:
+            return bytes(said)  # there is no more of it for now
+        except ssl.SSLZeroReturnError:
+            pass  # both ends have said goodbye
+        self._over = True
+        self._incoming.read()
         return bytes(said)
 
     def _broken(self, error: ssl.SSLError) -> TunnelError:
@@ -131,11 +143,13 @@ def reason_of(error: ssl.SSLError) -> str:
     """Why, in words for people: of OpenSSL's it gives the few that they will meet."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
-    reason = error.reason or str(error)
+    reason = error.reason or re.sub(r" \(_ssl\.c:\d+\)", "", str(error))
     if reason in _NO_TLS:
         return "the other end does not speak TLS"
     if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
         return "it shows no certificate"
+    if reason == "UNSUPPORTED_PROTOCOL":
+        return "the other end does not speak TLS 1.3"
     alert = re.search(r"ALERT[_ ](\w+)", reason.upper().replace(" ", "_"))
     if alert and alert[1] in _ALERTS:
         return _ALERTS[alert[1]]

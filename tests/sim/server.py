@@ -66,6 +66,8 @@ class SimulatedJournal(Journal):
 class Wire:
     """What a `Peer` takes for its connection."""
 
+    closing = False
+
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self.address = pipe.near.process.name

@@ -1,0 +1,241 @@
+"""Who is let in, as what, and what becomes of it when key files and certificates change."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from farm.authority import Authority
+from farm.errors import ConfigError, ProtocolError
+from farm.server.door import KeyDoor, Pass, TlsDoor
+from farm.wire import keyfiles
+from farm.wire.credentials import BY_CERTIFICATE
+from farm.wire.handshake import WELCOME, KeyRefusedError, _Mailbox
+from farm.wire.handshake import stdlib as standard
+from farm.wire.identity import client_context
+from farm.wire.keyring import Key, Keyring
+from farm.wire.tunnel import Tunnel, TunnelError
+
+
+@pytest.fixture
+def base(tmp_path):
+    """The key files of a server: the admin's, and one for nodes."""
+    for path in (tmp_path / "authkey", tmp_path / "authkey.work"):
+        keyfiles.make_key(path)
+    return tmp_path / "authkey"
+
+
+@pytest.fixture
+def clock():
+    return SimpleNamespace(now=100.0)
+
+
+@pytest.fixture
+def door(base, clock):
+    return KeyDoor(Keyring.beside(base), lambda: clock.now)
+
+
+def secret(path) -> bytes:
+    return path.read_bytes().strip()
+
+
+def come(door: KeyDoor, key: bytes) -> Pass:
+    """Come in with a key."""
+    handshake = door.handshake()
+    box: Any = _Mailbox([handshake.begin(), WELCOME])
+    standard.answer_challenge(box, key)
+    assert handshake.receive(box.outgoing[0]) == [WELCOME]
+    return door.admit(handshake, None)
+
+
+# -- keys -------------------------------------------------------------------------------------
+
+
+def test_there_is_no_tunnel_where_keys_are_held(door):
+    assert door.tunnel() is None
+
+
+def test_each_key_lets_in_as_what_its_file_says(door, base):
+    admin, work = secret(base), secret(base.with_name("authkey.work"))
+    assert come(door, admin) == Pass("admin", "authkey", Key(admin, "admin", "authkey"))
+    assert (come(door, work).role, come(door, work).holder) == ("work", "authkey.work")
+    with pytest.raises(KeyRefusedError):
+        come(door, b"x" * 32)
+
+
+def test_a_key_that_was_made_a_moment_ago_lets_in(door, base):
+    path = base.with_name("authkey.submit.alice")
+    keyfiles.make_key(path)
+    assert come(door, secret(path)).holder == "authkey.submit.alice"
+
+
+def test_a_stranger_does_not_keep_the_server_reading(door, base, clock, monkeypatch):
+    looked = []
+    refresh = Keyring.refresh
+    monkeypatch.setattr(Keyring, "refresh", lambda ring: looked.append(1) or refresh(ring))
+    for _ in range(50):
+        with pytest.raises(KeyRefusedError):
+            come(door, b"x" * 32)
+    assert len(looked) == 1
+    clock.now += 0.11
+    keyfiles.make_key(base.with_name("authkey.view"))
+    assert come(door, secret(base.with_name("authkey.view"))).role == "view"
+    assert len(looked) == 2
+
+
+def test_passes_hold_as_long_as_their_keys(door, base):
+    work = base.with_name("authkey.work")
+    admins, before = come(door, secret(base)), come(door, secret(work))
+    keyfiles.rotate(work)
+    holds = door.refresh()
+    after = come(door, secret(work))
+    assert before.holder == "authkey.work"
+    assert [holds(held) for held in (admins, before)] == [True, True]
+    keyfiles.withdraw(work)
+    holds = door.refresh()
+    assert [holds(held) for held in (admins, before, after)] == [True, False, True]
+
+
+def test_a_key_that_got_another_role_lets_in_anew(door, base):
+    before = come(door, secret(base.with_name("authkey.work")))
+    base.with_name("authkey.work").rename(base.with_name("authkey.submit"))
+    assert not door.refresh()(before)
+    assert come(door, before.key.secret).role == "submit"
+
+
+def test_a_change_that_a_newcomer_brought_to_light_makes_passes_void_too(door, base):
+    """It was seen for the sake of an unknown key; the next look finds nothing new."""
+    before = come(door, secret(base.with_name("authkey.work")))
+    base.with_name("authkey.work").unlink()
+    with pytest.raises(KeyRefusedError):
+        come(door, b"x" * 32)
+    assert not door.refresh()(before)
+
+
+# -- certificates -----------------------------------------------------------------------------
+
+
+def shake_hands(door: TlsDoor, identity) -> Tunnel:
+    """The server's end of a tunnel with the holder of a certificate."""
+    client, server = Tunnel(client_context(identity), server=False), door.tunnel()
+    data = client.begin()
+    while data:
+        data = client.receive(server.receive(data)[1])[1]
+    return server
+
+
+def test_who_has_a_certificate_comes_in_as_what_it_says(tls):
+    door = TlsDoor(tls / "server")
+    for name, role in (("worker", "work"), ("client", "submit"), ("admin", "admin")):
+        tunnel = shake_hands(door, tls / name)
+        door.check(tunnel)
+        assert door.admit(door.handshake(), tunnel) == Pass(role, f"certificate {name}")
+
+
+def test_the_challenge_in_a_tunnel_has_nothing_to_prove(tls):
+    handshake = TlsDoor(tls / "server").handshake()
+    box: Any = _Mailbox([handshake.begin(), WELCOME])
+    standard.answer_challenge(box, BY_CERTIFICATE)
+    assert handshake.receive(box.outgoing[0]) == [WELCOME]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["farm:server"], r"its certificate \(n\) has the role server: no client has that"),
+        (["farm:root"], "has the role root: no client has that"),
+        ([], "names no role on a farm"),
+        (["farm:work", "farm:admin"], "names no role on a farm"),
+        (["https://farm"], "names no role on a farm"),
+    ],
+)
+def test_a_certificate_without_a_role_lets_nobody_in(tls, names, why):
+    shown = {"subject": ((("commonName", "n"),),), "subjectAltName": [("URI", n) for n in names]}
+    tunnel: Any = SimpleNamespace(peer=lambda: shown)
+    with pytest.raises(ProtocolError, match=why):
+        TlsDoor(tls / "server").check(tunnel)
+
+
+def test_passes_hold_as_long_as_no_file_changes(tls):
+    door = TlsDoor(tls / "server")
+    shake_hands(door, tls / "worker")
+    assert door.refresh() is None
+
+
+@pytest.mark.parametrize("change", ["revoke", "renew"])
+def test_after_a_change_all_come_in_anew(tls, caplog, change):
+    door = TlsDoor(tls / "server")
+    tunnel = shake_hands(door, tls / "worker")
+    held = door.admit(door.handshake(), tunnel)
+    getattr(Authority.open(tls), change)("client" if change == "revoke" else "server")
+    holds = door.refresh()
+    assert holds is not None
+    assert not holds(held)
+    assert door.refresh() is None
+    again = shake_hands(door, tls / "worker")
+    assert door.admit(door.handshake(), again).role == "work"
+    assert [r.levelno for r in caplog.records] == [logging.WARNING]
+
+
+def test_what_was_revoked_does_not_come_in_again(tls):
+    door = TlsDoor(tls / "server")
+    shake_hands(door, tls / "worker")
+    Authority.open(tls).revoke("worker")
+    assert door.refresh() is not None
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "worker")
+
+
+def test_who_was_on_the_way_in_when_it_was_revoked_does_not_come_in(tls):
+    door = TlsDoor(tls / "server")
+    handshake, tunnel = door.handshake(), shake_hands(door, tls / "worker")
+    door.check(tunnel)
+    Authority.open(tls).revoke("worker")
+    assert door.refresh() is not None
+    with pytest.raises(ProtocolError, match="have changed since it connected"):
+        door.admit(handshake, tunnel)
+
+
+def test_where_the_files_cannot_be_read_the_former_ones_stay_until_they_can(tls, caplog):
+    door = TlsDoor(tls / "server")
+    tunnel = shake_hands(door, tls / "worker")
+    Authority.open(tls).revoke("client")
+    revoked = tls / "server/crl.pem"
+    shutil.copy(revoked, tls / "kept.pem")
+    revoked.write_text("half of it")
+    for _ in range(3):
+        assert door.refresh() is None
+    [told] = caplog.records
+    assert told.levelno == logging.ERROR
+    assert told.exc_info is None
+    assert "crl.pem" in told.getMessage()
+    assert door.admit(door.handshake(), tunnel).role == "work"
+    assert door.admit(door.handshake(), shake_hands(door, tls / "client")).role == "submit"
+    shutil.copy(tls / "kept.pem", revoked)
+    assert door.refresh() is not None
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "client")
+
+
+def test_what_cannot_be_read_for_a_moment_is_read_a_moment_later(tls, monkeypatch, caplog):
+    """The process had no descriptor left, say: no file has changed since."""
+    door = TlsDoor(tls / "server")
+    Authority.open(tls).revoke("worker")
+    with monkeypatch.context() as patched:
+
+        def fails(_directory):
+            raise ConfigError("cannot use it: Too many open files")
+
+        patched.setattr("farm.wire.identity.server_context", fails)
+        assert door.refresh() is None
+    assert door.refresh() is not None
+
+
+def test_a_server_does_not_begin_with_certificates_that_it_cannot_use(tls):
+    (tls / "server/identity.pem").chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        TlsDoor(tls / "server")

@@ -1,0 +1,108 @@
+"""A peer that speaks farm's protocol: what of it is answered, and what ends its connection."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+from farm_service import World
+
+from farm.errors import ProtocolError
+from farm.server import peers
+from farm.wire import codec
+from farm.wire.leases import Want
+from farm.wire.messages import GetNodes, GetStatus, Nodes, Refused
+
+UNREAD = msgspec.msgpack.encode([7, ["GetStatus", 5]])
+"""Request 7, whose reference is no text."""
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.kill()
+    assert made.given_up == []
+
+
+@pytest.fixture
+def line(world):
+    """The connection of the world's client."""
+    return world.peer._connection
+
+
+def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_served(world, line, caplog):
+    world.peer.receive(UNREAD)
+    assert line.sent.pop(7).code == "bad-request"
+    assert isinstance(world.ask(GetNodes()), Nodes)
+    [record] = caplog.records
+    assert record.getMessage().startswith("client: refused: the frame is not a request")
+
+
+def test_who_sends_many_that_cannot_be_read_is_cut_off(world, line):
+    for _ in range(peers.MAX_UNREAD - 1):
+        world.peer.receive(UNREAD)
+        assert line.sent.pop(7).code == "bad-request"
+    with pytest.raises(ProtocolError, match="not a request"):
+        world.peer.receive(UNREAD)
+
+
+@pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x92\x00\x91\xa1x", b"{}"])
+def test_what_wants_no_answer_and_cannot_be_read_ends_the_connection(world, frame):
+    with pytest.raises(ProtocolError, match="not a request"):
+        world.peer.receive(frame)
+
+
+@pytest.mark.parametrize("number", [1, 127, 128, 2**32, 2**63])
+def test_what_is_refused_unread_is_answered_by_its_number(world, line, number):
+    frame = codec.encode(number, GetStatus("last"))
+    world.peer.refuse(frame[:16], "busy", "too much")
+    assert line.sent == {number: Refused("busy", "too much")}
+    assert not line.closed
+
+
+def test_who_wants_no_answer_learns_by_the_connections_end_that_it_was_not_heard(world, line):
+    world.peer.refuse(codec.encode(0, Want(1, 1))[:16], "busy", "too much")
+    assert (line.sent, line.pushed, line.closed) == ({}, [], True)
+
+
+def test_who_waits_for_very_much_is_busy(world, monkeypatch):
+    monkeypatch.setattr(peers, "MAX_WAITERS", 3)
+    world.submit(1)
+    for _ in range(3):
+        world.send(world.peer, GetStatus("1", 10.0))
+    world.clock.turn()
+    assert world.refused(GetNodes()) == "busy"
+    world.clock.pass_time(10.1)
+    assert isinstance(world.ask(GetNodes()), Nodes)
+
+
+def test_a_bug_is_logged_and_not_told(world, caplog):
+    def fails(*_):
+        raise KeyError("something of the server's own")
+
+    world.service.handlers[GetNodes] = fails
+    answer = world.ask(GetNodes())
+    assert answer.code == "internal"
+    assert "server's own" not in answer.text
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "server's own" in caplog.text
+
+
+def test_who_has_a_later_connection_is_not_served_on_this_one(world, line):
+    world.peer.mute()
+    world.send(world.peer, GetNodes())
+    world.peer.receive(b"\xc1")
+    world.clock.turn()
+    assert line.sent == {}
+
+
+def test_nobody_waits_for_who_is_gone(world):
+    world.submit(1)
+    world.send(world.peer, GetStatus("1", 10.0))
+    world.clock.turn()
+    assert len(world.core.waiters._by_batch) == 1
+    world.peer.lost()
+    assert world.core.waiters._by_batch == {}
