@@ -23,7 +23,7 @@ from farm.errors import ProtocolError
 from farm.wire import codec
 from fuzz import requests
 from fuzz.frames import CHALLENGE, FARM, PLAIN, ROLES, STRANGER, Frame, Script, framed, scripts
-from fuzz.talk import PATIENCE, AnswerError, GoneError, Talk
+from fuzz.talk import PATIENCE, AnswerError, GoneError, SilentError, Talk
 
 ROUND = 100
 """Scripts that one hypothesis test makes; there are as many rounds as it takes."""
@@ -87,8 +87,9 @@ class Fuzzer:
             else:
                 self._run_known(script)
         except (AnswerError, OSError) as error:
-            self._wrong[str(error)] += 1
-            if self._wrong[str(error)] == 1:
+            before = self._wrong[str(error)]
+            self._wrong[str(error)] += MAX_WRONG // 4 if isinstance(error, SilentError) else 1
+            if not before:
                 shown = "\n    ".join(repr(script) for script in self._last)
                 self.problems.append(f"{error}\n  the last scripts:\n    {shown}")
 
@@ -166,7 +167,7 @@ class Fuzzer:
                 return False  # what follows is not served, see `farm.server.fencing`
         if may_mute:
             return False  # the same, of a greeting that wanted no answer
-        raise AnswerError(f"no answer within {PATIENCE:g} s")
+        raise SilentError(f"no answer within {PATIENCE:g} s")
 
     def _read(self, answer: bytes) -> tuple[int, str]:
         """The id of an answer, and the code of a refusal.

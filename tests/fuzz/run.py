@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ MAX_GROWTH = 50_000_000
 MAX_P99 = 0.050
 WARM_UP = 500
 """Frames before memory is first looked at, with a seed of their own; they are not counted."""
+
+PATIENCE, FRAME_SECONDS = 60.0, 0.005
+"""What the attackers may take, and beside it for each frame; then the run is broken off."""
 
 ATTACKERS = 2
 SEEDS_APART = 1_000_000
@@ -155,7 +158,7 @@ def run(directory: Path, seed: int, frames: int) -> Report:
 
     Args:
         directory: an empty one; it stays.
-        seed: chooses the frames. Not when they come between those of others.
+        seed: chooses the frames. When they come between those of others it does not choose.
         frames: how many.
     """
     report = Report(seed)
@@ -201,7 +204,7 @@ def _attack(stack: ExitStack, server: Server, report: Report, frames: int) -> No
             for number, share in enumerate(shares)
         ]  # fmt: skip
         for attacker in attackers:
-            report.add(json.loads(attacker.line()))
+            report.add(json.loads(attacker.line(PATIENCE + frames * FRAME_SECONDS)))
         report.fuzzing = time.monotonic() - began
         time.sleep(max(0.0, MIN_SECONDS - report.fuzzing))
         report.calls = [
@@ -219,8 +222,9 @@ def _watched(server: Server, report: Report) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            report.peak = max(report.peak, server.memory())
+        with suppress(RuntimeError):  # that the server has ended is found out below, too
+            while not over.wait(LOOK_SECONDS):
+                report.peak = max(report.peak, server.memory())
 
     thread = threading.Thread(target=watch, name="memory", daemon=True)
     thread.start()
