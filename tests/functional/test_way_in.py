@@ -126,7 +126,7 @@ def test_what_does_not_fit_together_says_so_in_a_line(farm_cli: FarmCli) -> None
 
     farm_cli.serve("--data", "another")  # from now on the commands find this one
     plain = farm_cli.run("nodes", "--tls", "T")
-    assert plain.code == 4
+    assert plain.code == 3
     assert "does not speak TLS" in plain.err
     for ran in (with_key, foreign, nothing, plain):
         assert (ran.out, ran.err.count("Error")) == ("", 1)

@@ -21,7 +21,7 @@ class StubLink:
     def __init__(self) -> None:
         self.sent: list[Message] = []
 
-    def call(self, request: Message) -> Message:
+    def call(self, request: Message, seconds: float | None = None) -> Message:
         self.sent.append(request)
         return Submitted(1)
 
