@@ -201,7 +201,7 @@ LIMITS = (
     _limit("max_per_address", _count, "Connections from one network address."),
     _limit("handshake_timeout", _duration, "Time for the handshake and the first request."),
     _limit("send_timeout", _duration, "Time in which a peer must read some of its answers."),
-    _limit("max_frame", _bytes(1, 1024 * MIB), "Bytes of one message."),
+    _limit("max_frame", _bytes(16 * MIB, 1024 * MIB), "Bytes of one message."),
     _limit("max_queued", _bytes(1, 1 << 50), "Bytes of messages that wait in memory, each way."),
     _limit("max_batch", _bytes(1, 1 << 60), "Bytes of the arguments and code of one batch."),
     _limit("max_requests", _count, "Requests of one connection in a second."),

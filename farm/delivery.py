@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from farm.batch.ranges import RangeSet
 from farm.engines import base
 from farm.shelf import Kept, Shelf
+from farm.wire.frames import MAX_FRAME
 from farm.wire.leases import Failed, Held, Part, Report, Unheard
 from farm.wire.messages import Failure
 
@@ -16,7 +18,10 @@ MAX_REPORT_ITEMS = 1000
 """Parts, failures or ranges in one report: each takes the server a while."""
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024
-"""Bytes of results in one report, and of failures (one of each at least)."""
+"""Bytes of results in one report, and of failures (one thing at least)."""
+
+SPARE_BYTES = 64 * 1024
+"""What a message needs beside the largest thing in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,11 @@ class Finished:
     seconds: bytes
     payload: Kept
     size: int
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it has in a report."""
+        return self.size + len(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Delivery:
         self._marks = itertools.count(1)
         self.bytes = 0
         """Of results that are not acknowledged."""
+        self.largest = MAX_FRAME
+        """Bytes of the longest message that the server takes."""
 
     def done(self, part: base.Part) -> None:
         """Tasks are done."""
@@ -102,11 +114,15 @@ class Delivery:
 
         It is kept until it is `acknowledged`.
         """
+        self._fail_oversized()
         if not (self._parts or self._failed or self._returned):
             return None
-        count = _fitting([part.size for part in self._parts])
+        room = min(MAX_REPORT_BYTES, (self.largest - SPARE_BYTES) // 2)
+        count = _fitting([part.weight for part in self._parts], room)
         parts, self._parts = self._parts[:count], self._parts[count:]
-        count = _fitting([_weight(failed.failure) for failed in self._failed])
+        count = _fitting([_weight(failed.failure) for failed in self._failed], room)
+        if sum(part.weight for part in parts) > room:
+            count = 0  # one large result goes alone
         failed, self._failed = self._failed[:count], self._failed[count:]
         count = _few([len(held.ranges) for held in self._returned])
         returned, self._returned = self._returned[:count], self._returned[count:]
@@ -117,6 +133,21 @@ class Delivery:
             failed,
             returned,
         )
+
+    def _fail_oversized(self) -> None:
+        """What the server would not take has failed, so that nobody runs it again and again."""
+        most = self.largest - SPARE_BYTES
+        for part in [part for part in self._parts if part.weight > most]:
+            self._parts.remove(part)
+            self._let_go([part])
+            text = (
+                f"the result is {part.size / (1 << 20):.1f} MiB when pickled, and the server takes "
+                f"at most {self.largest / (1 << 20):.1f} MiB in a message (`farm serve "
+                "--max-frame`); write it to a file and return its path"
+            )
+            seconds = array.array("f", part.seconds)
+            for index, took in zip(range(part.start, part.stop), seconds, strict=True):
+                self.failed(part.batch, index, took, Failure("error", "ResultTooLarge", text, ""))
 
     def acknowledged(self, number: int) -> None:
         """The server has journalled a report."""
@@ -142,12 +173,12 @@ class Delivery:
         return not (self._parts or self._failed or self._returned or self._told)
 
 
-def _fitting(sizes: list[int]) -> int:
-    """How many of the first things fit one report: one at least, if there is one."""
+def _fitting(sizes: list[int], room: int) -> int:
+    """How many of the first things fit into so many bytes: one at least, if there is one."""
     total = 0
     for count, size in enumerate(sizes):
         total += size
-        if count and (total > MAX_REPORT_BYTES or count == MAX_REPORT_ITEMS):
+        if count and (total > room or count == MAX_REPORT_ITEMS):
             return count
     return len(sizes)
 

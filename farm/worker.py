@@ -237,6 +237,7 @@ class Worker:
     def _adopt(self, channel: Channel) -> None:
         """A connection is there."""
         self._channel = channel
+        self._node.delivery.largest = channel.largest
         if self._server not in ("", channel.server):
             log.warning("the server at %s has another journal now: beginning anew", self.address)
             self._dialogue.start_anew()

@@ -14,7 +14,7 @@ PER_MINUTE = 20
 """Lines about one network address."""
 
 MAX_ADDRESSES = 1000
-"""Addresses that are counted; the one that was first complained of is forgotten first."""
+"""Addresses that are counted; the one without a complaint for longest is forgotten first."""
 
 
 class Complaints:

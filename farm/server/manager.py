@@ -129,7 +129,7 @@ class FarmServer(managers.Server):
             raise
         _on_signals(loop, self._stopping.set)
         # asyncio takes the backlog for the number of connections to accept at a time, too, and goes
-        # on trying as often where there is no descriptor left. One at a time; the kernel holds more.
+        # on trying as often where no descriptor is left. One at a time, then; the kernel holds more.
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=1)
         self._socket.listen(BACKLOG)
         sweeper = asyncio.create_task(self._sweep())

@@ -25,7 +25,7 @@ from farm.wire.messages import PROTOCOL
 
 log = logging.getLogger("farm.server")
 
-MAX_PARTS = 100_000
+MAX_PARTS = 25_000
 """Values and containers in one request, roughly; a long text is one of them."""
 
 FARM = "farm/"

@@ -31,7 +31,8 @@ def test_flags_beat_the_environment_beats_the_file_beats_the_default():
     [(config.SERVE_PORT, "0", 0), (config.SERVE_PORT, 7078, 7078), (config.PROCESSES, "3", 3),
      (config.GRACE, "1.5", 1.5), (config.DATA, "/d", Path("/d")), (config.NAME, "n", "n"),
      (config.DURABILITY, "disk", "disk"), (config.KEEP, "30d", 2_592_000.0),
-     (config.KEEP, "1h30m", 5400.0), (config.KEEP, 7, 7.0)],
+     (config.KEEP, "1h30m", 5400.0), (config.KEEP, 7, 7.0),
+     (config.LIMITS[5], "16MiB", 16 * 1024 * 1024), (config.LIMITS[5], "1GiB", 1 << 30)],
 )  # fmt: skip
 def test_values_are_read(setting, text, value):
     assert Settings((setting,), {setting.name: text}, {})[setting] == value
@@ -44,7 +45,8 @@ def test_values_are_read(setting, text, value):
      (config.GRACE, "nan"), (config.GRACE, "inf"), (config.NAME, "  "), (config.HOST, 5),
      (config.PROCESSES, [1]), (config.DURABILITY, "ssd"), (config.DURABILITY, True),
      (config.KEEP, "soon"), (config.KEEP, "90"), (config.KEEP, "0d"), (config.KEEP, "-1d"),
-     (config.KEEP, "1h 1h"), (config.KEEP, "d"), (config.KEEP, [1])],
+     (config.KEEP, "1h 1h"), (config.KEEP, "d"), (config.KEEP, [1]),
+     (config.LIMITS[5], "16MB"), (config.LIMITS[5], "1025MiB"), (config.LIMITS[0], "0")],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_and_its_source_named(setting, text):
     with pytest.raises(ConfigError, match=rf"^{setting.flag}: .* cannot be used"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+
 import pytest
 
 from farm import delivery as module
@@ -9,6 +11,7 @@ from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
 from farm.engines import base
 from farm.shelf import MemoryShelf, SpoolShelf
+from farm.wire import codec
 from farm.wire.leases import Failed, Held, Part, Unheard
 from farm.wire.messages import Failure
 
@@ -151,9 +154,9 @@ def test_nothing_more_is_told_of_a_batch_that_nobody_wants(delivery, shelf):
 @pytest.mark.parametrize("kind", ["results", "failures"])
 def test_a_report_is_as_large_as_its_bound_and_one_thing_at_least(delivery, monkeypatch, kind):
     monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100)
-    for index, size in enumerate([40, 60, 1, 500, 99, 1]):
+    for index, size in enumerate([40, 60, 4, 500, 96, 4]):
         if kind == "results":
-            done(delivery, index, payload=b"x" * size)
+            done(delivery, index, payload=b"x" * (size - len(SECONDS)))
         else:
             delivery.failed(1, index, 0.1, Failure("error", "", "", "", b"x" * size))
     counts = []
@@ -167,6 +170,45 @@ def test_texts_of_failures_count(delivery, monkeypatch):
     delivery.failed(1, 0, 0.1, Failure("error", "", "x" * 60, "", None))
     delivery.failed(1, 1, 0.1, Failure("error", "", "", "x" * 60, None))
     assert len(delivery.report(1).failed) == 1
+
+
+def test_a_large_result_goes_alone(delivery, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100)
+    done(delivery, 0, payload=b"x" * 200)
+    delivery.failed(1, 1, 0.1, ERROR)
+    first = delivery.report(1)
+    assert (starts(first), first.failed) == ([0], [])
+    assert [failed.index for failed in delivery.report(2).failed] == [1]
+
+
+def test_a_report_is_no_longer_than_the_server_takes(delivery):
+    delivery.largest = 2 * 1024 * 1024
+    for index in range(6):
+        done(delivery, index, payload=b"x" * 600_000)
+        delivery.failed(1, 10 + index, 0.1, Failure("error", "", "x" * 600_000, ""))
+    number, tasks = 0, 0
+    while (report := delivery.report(number := number + 1)) is not None:
+        assert len(codec.encode(number, report)) <= delivery.largest
+        tasks += len(report.parts) + len(report.failed)
+    assert tasks == 12
+
+
+def test_a_result_that_the_server_does_not_take_has_failed(delivery, shelf):
+    """It could be run again and again, and none of its results would ever arrive."""
+    done(delivery, 0)
+    seconds = array.array("f", [0.5, 0.25]).tobytes()
+    delivery.done(base.Part(1, 1, 5, 7, b"x" * 2_000_000, seconds))
+    delivery.disconnected()  # and the next server takes less
+    delivery.largest = 1_000_000
+    report = delivery.report(1)
+    assert starts(report) == [0]
+    assert [(failed.index, failed.seconds) for failed in report.failed] == [(5, 0.5), (6, 0.25)]
+    failure = report.failed[0].failure
+    assert (failure.kind, failure.type_name) == ("error", "ResultTooLarge")
+    assert "is 1.9 MiB when pickled, and the server takes at most 1.0 MiB" in failure.text
+    assert delivery.bytes == len(b"r0")
+    assert len(shelf.dropped) == 1
+    assert delivery.results() == {1: RangeSet([(0, 1)])}
 
 
 def test_results_on_the_disk_are_reported_as_those_in_memory(tmp_path):

@@ -22,6 +22,7 @@ class StubLink:
         self.sent: list[Message] = []
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
+        del seconds
         self.sent.append(request)
         return Submitted(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 from multiprocessing.connection import Connection
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ProtocolError
-from farm.wire.frames import FrameReader, header
+from farm.wire.frames import LARGEST, FrameReader, Oversized, header
 
 
 def stream_of(frames: list[bytes]) -> bytes:
@@ -98,3 +99,77 @@ def test_the_standard_library_reads_and_writes_the_same_frames(frames):
             reader.feed(ours.recv(4096))
             found.extend(reader.frames())
         assert found == frames
+
+
+# -- frames above the limit -------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=120), max_size=8), st.integers(0, 60), st.data())
+def test_what_is_above_the_limit_is_skipped_in_any_split(frames, limit, data):
+    """Of each such frame there is its length and how it begins, in its place among the others."""
+    stream = stream_of(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
+    reader, found, most = FrameReader(limit, skip=True), [], 0
+    for start, stop in itertools.pairwise([0, *cuts, len(stream)]):
+        reader.feed(stream[start:stop])
+        found.extend(reader.parts())
+        most = max(most, reader.buffered)
+    assert found == [
+        frame if len(frame) <= limit else Oversized(len(frame), frame[:16]) for frame in frames
+    ]
+    assert reader.buffered == 0
+    assert most < max(limit, 16) + 12
+
+
+@given(st.lists(st.integers(0, 50), max_size=30))
+def test_what_is_above_the_limit_is_not_kept(pieces):
+    reader = FrameReader(10, skip=True)
+    reader.feed(header(1000) + b"x" * 16)
+    assert reader.take() == Oversized(1000, b"x" * 16)
+    left = 1000 - 16
+    for size in pieces:
+        size = min(size, left)
+        reader.feed(b"x" * size)
+        left -= size
+        assert reader.take() is None
+        assert reader.buffered == 0
+    reader.feed(b"x" * left + stream_of([b"next"]))
+    assert reader.take() == b"next"
+
+
+def test_the_head_of_a_frame_is_waited_for_and_may_be_all_of_it():
+    reader = FrameReader(3, skip=True)
+    for byte in stream_of([b"12345", b"abc"])[:-1]:
+        reader.feed(bytes([byte]))
+    assert list(reader.parts()) == [Oversized(5, b"12345")]
+    reader.feed(b"c")
+    assert list(reader.parts()) == [b"abc"]
+
+
+def test_without_skipping_it_is_an_error():
+    reader = FrameReader(3)
+    reader.feed(stream_of([b"12345"]))
+    with pytest.raises(ProtocolError, match="a frame of 5 bytes; the limit is 3"):
+        reader.take()
+
+
+@pytest.mark.parametrize("size", [LARGEST + 1, 2**40, 2**64 - 1])
+def test_what_is_longer_than_any_message_is_not_skipped(size):
+    reader = FrameReader(3, skip=True)
+    reader.feed(struct.pack("!iQ", -1, size))
+    with pytest.raises(ProtocolError, match=f"a frame of {size} bytes"):
+        reader.take()
+
+
+def test_what_a_frame_on_its_way_claims_is_known_from_its_header_on():
+    reader = FrameReader(100, skip=True)
+    assert reader.claimed == 0
+    reader.feed(header(50)[:3])
+    assert reader.claimed == 0
+    reader.feed(header(50)[3:])
+    assert reader.claimed == 50
+    reader.feed(b"x" * 50)
+    assert reader.take() == b"x" * 50
+    assert reader.claimed == 0
+    reader.feed(header(101))
+    assert reader.claimed == 0, "it will not be kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import shutil
 import socket
 import subprocess
@@ -179,3 +180,69 @@ def test_a_peer_that_refuses_the_server_is_not_served():
     with pytest.raises(handshake.KeyRefusedError):
         shake.receive(handshake.FAILURE)
     assert not shake.complete
+
+
+# -- several keys -----------------------------------------------------------------------------
+
+KEYS = [Key(letter.encode() * 32, "work", letter) for letter in "abc"]
+
+
+def answer_of(shake: handshake.ServerHandshake, secret: bytes, digest: str) -> bytes:
+    """What the holder of a key answers: Python 3.11 with a bare MD5."""
+    message = shake.begin().removeprefix(handshake.CHALLENGE)
+    mac = hmac.new(secret, message, digest).digest()
+    return mac if digest == "md5" else b"{%b}" % digest.encode() + mac
+
+
+@pytest.mark.parametrize("digest", ["sha256", "md5"])
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_any_key_of_the_server_is_answered_and_known_by_its_name(key, digest):
+    shake = handshake.ServerHandshake(KEYS)
+    assert shake.receive(answer_of(shake, key.secret, digest)) == [handshake.WELCOME]
+    assert shake.key == key
+    assert not shake.complete
+    challenge = handshake.CHALLENGE + b"{sha256}" + b"c" * 40
+    box = handshake._Mailbox([challenge, handshake.WELCOME])
+    answer_challenge(box, key.secret)
+    assert shake.receive(challenge) == box.outgoing, "by the same key"
+    assert shake.receive(handshake.WELCOME) == []
+    assert shake.complete
+
+
+@pytest.mark.parametrize("digest", ["sha256", "md5"])
+def test_a_key_that_is_new_is_looked_for_once(digest):
+    new, asked = Key(b"n" * 32, "submit", "new"), []
+    shake = handshake.ServerHandshake(KEYS, lambda: asked.append(1) or [*KEYS, new])
+    assert shake.receive(answer_of(shake, new.secret, digest)) == [handshake.WELCOME]
+    assert (shake.key, asked) == (new, [1])
+
+
+def test_where_a_key_is_known_new_ones_are_not_looked_for():
+    shake = handshake.ServerHandshake(KEYS, lambda: pytest.fail("it was looked for"))
+    shake.receive(answer_of(shake, KEYS[0].secret, "sha256"))
+
+
+@pytest.mark.parametrize("more", [(), KEYS[:1]], ids=["none", "others"])
+def test_a_key_that_is_none_of_them_is_refused(more):
+    shake = handshake.ServerHandshake(KEYS, lambda: more)
+    with pytest.raises(handshake.KeyRefusedError, match="does not hold a key of this server"):
+        shake.receive(answer_of(shake, b"x" * 32, "sha256"))
+    assert shake.key is None
+
+
+@given(st.binary(min_size=16, max_size=16) | st.binary(max_size=40).map(lambda b: b"{sha256}" + b))
+def test_no_answer_is_right_by_chance(answer):
+    shake = handshake.ServerHandshake(KEYS)
+    with pytest.raises(handshake.KeyRefusedError):
+        shake.receive(answer)
+
+
+def test_who_is_turned_away_reads_why_where_a_challenge_would_be():
+    frame = handshake.refusal("busy", "it has 3 connections")
+    assert frame == b"#REFUSED#busy#it has 3 connections"
+    ours, theirs = socket.socketpair()
+    with ours, Connection(theirs.detach()) as connection:
+        ours.sendall(header(len(frame)) + frame)
+        # An AssertionError in Python 3.11.
+        with pytest.raises((AuthenticationError, AssertionError), match="it has 3 connections"):
+            answer_challenge(connection, KEY)

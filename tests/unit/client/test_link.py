@@ -1,0 +1,247 @@
+"""One connection for requests: what is asked again, what is not sent, what a break changes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from farm_harness import KEY, PATIENCE, eventually
+
+from farm.client import link as module
+from farm.client.link import Link
+from farm.errors import FarmError, NotAuthorisedError, RequestError, UsageError
+from farm.wire import codec
+from farm.wire.address import Address
+from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Nodes, Refused, Welcome
+
+BUSY = Refused("busy", "too many requests")
+
+
+class Line:
+    """A channel whose other end is the test."""
+
+    def __init__(self, largest: int = 1 << 20) -> None:
+        self.largest = largest
+        self.asked: list[tuple[int, Any]] = []
+        self.closed = False
+        self._frames: deque[bytes] = deque()
+        self._news = threading.Condition()
+
+    def say(self, number: int, body: Any) -> None:
+        """The server answers."""
+        with self._news:
+            self._frames.append(codec.encode(number, body))
+            self._news.notify_all()
+
+    def numbers(self, count: int) -> list[int]:
+        """The numbers of the requests, once there are so many."""
+        eventually(lambda: len(self.asked) >= count, f"{count} requests")
+        return [number for number, _ in self.asked]
+
+    # -- farm.wire.channel.Channel ------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        if self.closed:
+            raise OSError("closed")
+        self.asked.append(codec.decode_request(frame))
+
+    def drain(self) -> None:
+        """All is sent."""
+
+    def wait(self, seconds: float) -> bool:
+        with self._news:
+            return self._news.wait_for(lambda: self._frames or self.closed, seconds)
+
+    def read(self) -> list[bytes]:
+        with self._news:
+            if self.closed and not self._frames:
+                raise EOFError("the server has closed the connection")
+            found, self._frames = list(self._frames), deque()
+        return found
+
+    def close(self) -> None:
+        with self._news:
+            self.closed = True
+            self._news.notify_all()
+
+
+class Network:
+    """What `connect` finds, one after another: lines, or errors."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.next: deque[Line | FarmError] = deque()
+
+    def connect(self, *_: Any) -> Line:
+        found = self.next.popleft() if self.next else Line()
+        if isinstance(found, FarmError):
+            raise found
+        self.lines.append(found)
+        return found
+
+
+@pytest.fixture
+def network(monkeypatch) -> Network:
+    made = Network()
+    monkeypatch.setattr(module, "connect", made.connect)
+    monkeypatch.setattr(module, "greet", lambda *_: Welcome("1", "journal"))
+    monkeypatch.setattr(module, "pause_before", lambda _: 0.01)
+    monkeypatch.setattr(module, "BUSY_PAUSE", 0.01)
+    return made
+
+
+@pytest.fixture
+def link(network) -> Iterator[Link]:
+    made = Link(Address("127.0.0.1", 1), KEY)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def line(link, network) -> Line:
+    return network.lines[0]
+
+
+def test_an_answer_comes_to_who_asked(link, line):
+    one, other = link.ask(GetNodes()), link.ask(GetStatus("1"))
+    first, second = line.numbers(2)
+    line.say(second, Refused("unknown-batch", "there is no batch 1"))
+    line.say(first, Nodes([]))
+    assert one.result(PATIENCE) == Nodes([])
+    with pytest.raises(RequestError, match="there is no batch 1") as error:
+        other.result(PATIENCE)
+    assert error.value.code == "unknown-batch"
+
+
+# -- busy -------------------------------------------------------------------------------------
+
+
+def test_what_the_server_is_too_busy_for_is_asked_again_until_it_is_answered(link, line):
+    future = link.ask(GetNodes())
+    for count in range(1, 6):
+        number = line.numbers(count)[-1]
+        line.say(number, BUSY)
+    number = line.numbers(6)[-1]
+    assert not future.done()
+    line.say(number, Nodes([]))
+    assert future.result(PATIENCE) == Nodes([])
+    assert line.asked == [(number, GetNodes())] * 6, "the same request each time"
+
+
+def test_others_are_answered_meanwhile(link, line):
+    busy, other = link.ask(GetNodes()), link.ask(GetStatus("1"))
+    first, second = line.numbers(2)
+    line.say(first, BUSY)
+    line.say(second, Done())
+    assert other.result(PATIENCE) == Done()
+    line.numbers(3)
+    assert not busy.done()
+
+
+def test_a_server_that_stays_busy_is_given_up(link, line, monkeypatch):
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.05)
+    future, stop = link.ask(GetNodes()), threading.Event()
+
+    def refuse() -> None:
+        answered = 0
+        while not stop.is_set():
+            for number, _ in line.asked[answered:]:
+                answered += 1
+                line.say(number, BUSY)
+
+    refusing = threading.Thread(target=refuse)
+    refusing.start()
+    try:
+        with pytest.raises(RequestError, match="too many requests") as error:
+            future.result(PATIENCE)
+    finally:
+        stop.set()
+        refusing.join()
+    assert error.value.code == "busy"
+    assert len(line.asked) > 1
+    assert link._busy == {}
+
+
+def test_what_waits_to_be_asked_again_is_asked_once_after_a_break(link, network, monkeypatch):
+    monkeypatch.setattr(module, "BUSY_PAUSE", 3600.0)
+    line = network.lines[0]
+    future = link.ask(GetNodes())
+    line.say(line.numbers(1)[0], BUSY)
+    eventually(lambda: link._again, "it waits")
+    line.close()
+    eventually(lambda: len(network.lines) == 2, "it connects again")
+    number = network.lines[1].numbers(1)[0]
+    assert not link._again
+    network.lines[1].say(number, Nodes([]))
+    assert future.result(PATIENCE) == Nodes([])
+    assert len(network.lines[1].asked) == 1
+
+
+# -- too large --------------------------------------------------------------------------------
+
+
+def test_what_the_server_would_not_take_is_not_sent(network):
+    network.next.append(Line(largest=1000))
+    link = Link(Address("127.0.0.1", 1), KEY)
+    try:
+        line = network.lines[0]
+        with pytest.raises(UsageError, match=r"takes at most 1,000 \(`farm serve --max-frame`\)"):
+            link.ask(GetStatus("x" * 1000))
+        assert line.asked == []
+        assert link._asked == {}
+        future = link.ask(GetSpec(1))
+        line.say(line.numbers(1)[0], Done())
+        assert future.result(PATIENCE) == Done()
+    finally:
+        link.close()
+
+
+def test_a_message_may_be_just_as_long_as_the_server_takes(network):
+    request = GetStatus("x" * 500)
+    length = len(codec.encode(1, request))
+    for largest in (length, length - 1):
+        network.next.append(Line(largest=largest))
+        link = Link(Address("127.0.0.1", 1), KEY)
+        try:
+            if largest == length:
+                link.ask(request)
+                network.lines[-1].numbers(1)
+            else:
+                with pytest.raises(UsageError):
+                    link.ask(request)
+        finally:
+            link.close()
+
+
+def test_after_a_break_the_next_servers_limit_counts(link, network):
+    network.next.append(Line(largest=100))
+    network.lines[0].close()
+    eventually(lambda: len(network.lines) == 2 and link._channel is network.lines[1], "again")
+    with pytest.raises(UsageError, match="at most 100"):
+        link.ask(GetStatus("x" * 200))
+
+
+# -- breaks -----------------------------------------------------------------------------------
+
+
+def test_what_is_unanswered_is_asked_again_after_a_break(link, network):
+    network.next += [FarmError("nobody answers"), FarmError("nobody answers")]
+    future = link.ask(GetNodes())
+    network.lines[0].numbers(1)
+    network.lines[0].close()
+    eventually(lambda: len(network.lines) == 2, "it connects again")
+    network.lines[1].say(network.lines[1].numbers(1)[0], Nodes([]))
+    assert future.result(PATIENCE) == Nodes([])
+
+
+def test_who_is_not_let_in_any_more_is_told_in_every_call(link, network):
+    network.next.append(NotAuthorisedError("does not accept this key"))
+    future = link.ask(GetNodes())
+    network.lines[0].close()
+    with pytest.raises(NotAuthorisedError):
+        future.result(PATIENCE)
+    with pytest.raises(NotAuthorisedError):
+        link.ask(GetNodes())

@@ -1,0 +1,161 @@
+"""Who may ask what: every request and every call of a plain client, written out by hand."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+from farm_service import World
+
+from farm.batch.spec import Options
+from farm.errors import RequestError
+from farm.server.permits import PERMITS, check
+from farm.server.queue import TaskQueue
+from farm.server.results import ResultDict
+from farm.wire import codec, controls
+from farm.wire.leases import Beat, GetCode, Join, Leave, Report, Want
+from farm.wire.messages import (
+    Append,
+    Cancel,
+    GetBlock,
+    GetNodes,
+    GetOutcomes,
+    GetResults,
+    GetSpec,
+    GetStatus,
+    Hello,
+    ListBatches,
+    Message,
+    Refused,
+    Submit,
+)
+from farm.wire.roles import ROLES
+
+# A letter where the role may: v(iew), s(ubmit), w(ork), a(dmin).
+TABLE = """
+    Hello                     v s w a
+    GetStatus                 v s . a
+    ListBatches               v s . a
+    GetOutcomes               v s . a
+    GetResults                v s . a
+    GetNodes                  v s . a
+    GetSpec                   v s w a
+    GetBlock                  v s w a
+    GetCode                   v s w a
+    Submit                    . s . a
+    Append                    . s . a
+    Cancel                    . s . a
+    Pause                     . s . a
+    Resume                    . s . a
+    Retry                     . s . a
+    Forget                    . s . a
+    Restore                   . s . a
+    Join                      . . w a
+    Want                      . . w a
+    Report                    . . w a
+    Beat                      . . w a
+    Leave                     . . w a
+    DrainNode                 . . . a
+    task_queue.put            . s . a
+    task_queue.get            . . w a
+    task_queue.qsize          v s w a
+    task_queue.empty          v s w a
+    result_dict.wait          v s . a
+    result_dict.get           v s . a
+    result_dict.pop           . s . a
+    result_dict.keys          v s . a
+    result_dict.__contains__  v s . a
+    result_dict.__getitem__   v s . a
+    result_dict.__setitem__   . . w a
+    result_dict.__len__       v s . a
+"""
+MAY = {
+    (role, action): letter == role[0]
+    for action, *letters in map(str.split, TABLE.strip().splitlines())
+    for role, letter in zip(ROLES, letters, strict=True)
+}
+ACTIONS = {action for _, action in MAY}
+
+
+def test_every_request_and_every_call_is_in_the_table_and_nothing_else():
+    requests = {kind.__name__ for kind in typing.get_args(codec.Request)}
+    calls = {f"task_queue.{name}" for name in TaskQueue.exposed}
+    calls |= {f"result_dict.{name}" for name in ResultDict.exposed}
+    assert requests | calls == ACTIONS
+    assert set(PERMITS) == ACTIONS
+
+
+def may(role: str, action: str) -> bool:
+    try:
+        check(role, action)
+    except RequestError as error:
+        assert error.code == "forbidden"  # noqa: PT017 - one of two answers
+        return False
+    return True
+
+
+def test_each_role_may_do_what_the_table_says():
+    assert {(role, action): may(role, action) for role, action in MAY} == MAY
+
+
+def test_there_is_no_other_role_and_no_other_action():
+    assert {role for roles in PERMITS.values() for role in roles} == set(ROLES)
+    for role in ("", "root", "Admin", "server", "*"):
+        assert not any(may(role, action) for action in ACTIONS)
+    for action in ("", "hello", "Shutdown", "task_queue._make", "result_dict.setitem"):
+        assert not any(may(role, action) for role in ROLES)
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "text"),
+    [
+        ("view", "Submit", "is view, and Submit is for admin or submit"),
+        ("work", "GetResults", "is work, and GetResults is for admin or submit or view"),
+        ("submit", "DrainNode", "is submit, and DrainNode is for admin"),
+        ("admin", "Shutdown", "is admin, and Shutdown is for nobody"),
+    ],
+)
+def test_who_may_not_is_told_who_may(role, action, text):
+    with pytest.raises(RequestError, match=f"^the role of this key or certificate {text}$"):
+        check(role, action)
+
+
+# -- on a whole server ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.kill()
+    assert made.given_up == []
+
+
+REQUESTS: list[Message] = [
+    Hello("1", "3.11"), Submit("t", "n", 1, Options(), b""), Append(1, []),
+    GetStatus("1"), ListBatches(), GetSpec(1), GetOutcomes(1, 0), GetResults(1, 0), Cancel("1"),
+    GetNodes(), controls.Pause("1"), controls.Resume("1"), controls.Retry("1"),
+    controls.Forget(1), controls.Restore(1, []), controls.DrainNode("n"),
+    Join("n", 1, [], "token"), Want(1, 1), GetBlock(1, 0), GetCode("0" * 64),
+    Report([], [], []), Beat("token"), Leave("token"),
+]  # fmt: skip
+
+
+def test_there_is_one_of_each_request_here():
+    assert {type(request) for request in REQUESTS} == set(typing.get_args(codec.Request))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_may_not_ask_no_handler_ever_sees(world, role):
+    peer, seen = world.connect("peer"), set()
+    peer.role = role
+    for kind in world.service.handlers:
+        world.service.handlers[kind] = lambda _, __, request: seen.add(type(request).__name__)
+    for number, request in enumerate(REQUESTS, 1):
+        peer.receive(codec.encode(number, request))
+    asked = [type(request).__name__ for request in REQUESTS]
+    assert seen == {name for name in asked if MAY[role, name]}
+    assert {asked[number - 1] for number in peer._connection.sent} == set(asked) - seen
+    for answer in peer._connection.sent.values():
+        assert isinstance(answer, Refused)
+        assert answer.code == "forbidden"
