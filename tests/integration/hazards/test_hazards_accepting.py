@@ -82,11 +82,6 @@ def test_hazard_07_without_descriptors_the_accept_loop_spins(served):
         assert session.batches() == []
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="asyncio tries, logs and plans to try again as often as the backlog is long, each time "
-    "that accept() finds no descriptor",
-)
 def test_hazard_07_nor_does_farm_spin_when_others_have_used_them_up(served):
     """As a journal on a full table of files, or another library in the process, would."""
     farm = served("farm", setup=FEW_FILES + HALF_OF_THEM_GONE)
