@@ -74,3 +74,7 @@ def big_after(path: str, size: int, x: int) -> bytes:
     """So many bytes, once a file is there."""
     wait_for(path)
     return bytes([x % 256]) * size
+
+
+def upper(text: str) -> str:
+    return text.upper()

@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 
+from farm import certificates
+from farm.authority import Authority
 from farm.wire.identity import client_context, server_context
 
 
@@ -63,6 +66,17 @@ def strictly(context: ssl.SSLContext) -> ssl.SSLContext:
 def connect(server: Path, client: Path) -> Met:
     """Let the holders of two bundles meet."""
     return meet(strictly(server_context(server)), strictly(client_context(client)))
+
+
+def twin_of(tls: Path, directory: Path) -> Authority:
+    """Another authority of the same name as the one in ``tls``."""
+    (own,) = certificates_in(tls / "ca/cert.pem")
+    real = certificates._name
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            certificates, "_name", lambda text: own.subject if "authority" in text else real(text)
+        )
+        return Authority.create(directory)
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
