@@ -155,6 +155,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, source: str) -> BatchFileError:
         context += f" that begins at line {begin.line + 1}"
     problem = (error.problem or "it cannot be read").replace("'\\t' ", "")
     message = f"this is not YAML: {problem}{context}"
+    if "maximum nesting depth" in problem:  # PyYAML has a limit of its own since 6.0.4
+        message = f"values are nested more than {MAX_DEPTH} deep"
     return fatal(where_of(source, error.problem_mark or error.context_mark), message)
 
 

@@ -12,7 +12,7 @@ from farm.delivery import Delivery
 from farm.server.ledger import Ledger
 from farm.server.turns import Turns
 
-SEEDS = 2_000
+SEEDS = 1_000
 FEW = 60
 
 
