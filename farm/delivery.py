@@ -14,6 +14,9 @@ from farm.wire.frames import MAX_FRAME
 from farm.wire.leases import Failed, Held, Part, Report, Unheard
 from farm.wire.messages import Failure
 
+MAX_REPORT_ITEMS = 1000
+"""Parts, failures or ranges in one report: each takes the server a while."""
+
 MAX_REPORT_BYTES = 8 * 1024 * 1024
 """Bytes of results in one report, and of failures (one thing at least)."""
 
@@ -79,7 +82,9 @@ class Delivery:
 
     def give_back(self, batch: int, ranges: RangeSet) -> None:
         """These will not be run here."""
-        self._returned.append(Held(batch, list(ranges)))
+        given = list(ranges)
+        for at in range(0, len(given), MAX_REPORT_ITEMS):
+            self._returned.append(Held(batch, given[at : at + MAX_REPORT_ITEMS]))
 
     def drop(self, batch: int) -> None:
         """Nobody wants any more of a batch."""
@@ -119,7 +124,8 @@ class Delivery:
         if sum(part.weight for part in parts) > room:
             count = 0  # one large result goes alone
         failed, self._failed = self._failed[:count], self._failed[count:]
-        returned, self._returned = self._returned, []
+        count = _few([len(held.ranges) for held in self._returned])
+        returned, self._returned = self._returned[:count], self._returned[count:]
         self._told[number] = _Told(parts, failed)
         read = self._shelf.read
         return Report(
@@ -172,9 +178,19 @@ def _fitting(sizes: list[int], room: int) -> int:
     total = 0
     for count, size in enumerate(sizes):
         total += size
-        if count and total > room:
+        if count and (total > room or count == MAX_REPORT_ITEMS):
             return count
     return len(sizes)
+
+
+def _few(numbers: list[int]) -> int:
+    """How many of the first things have so many ranges together as one report may name."""
+    total = 0
+    for count, number in enumerate(numbers):
+        total += number
+        if count and total > MAX_REPORT_ITEMS:
+            return count
+    return len(numbers)
 
 
 def _weight(failure: Failure) -> int:

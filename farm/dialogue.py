@@ -18,6 +18,7 @@ from farm.wire.leases import (
     Drain,
     Dropped,
     GetCode,
+    Held,
     Join,
     Joined,
     Lease,
@@ -25,7 +26,16 @@ from farm.wire.leases import (
     Recall,
     Report,
 )
-from farm.wire.messages import Block, Done, GetBlock, GetSpec, Message, Refused, SpecFound
+from farm.wire.messages import (
+    MAX_CLAIMS,
+    Block,
+    Done,
+    GetBlock,
+    GetSpec,
+    Message,
+    Refused,
+    SpecFound,
+)
 
 log = logging.getLogger("farm.worker")
 
@@ -94,10 +104,9 @@ class Dialogue:
         self._asked.clear()
         self._is_in = False
         node = self.node
-        failed = node.delivery.failures()
-        yield self._ask(
-            Join(self.name, node.slots, node.held(), self._token, node.draining, failed)
-        )
+        failed = node.delivery.failures()[:MAX_CLAIMS]
+        held = _at_most(node.held(), MAX_CLAIMS)
+        yield self._ask(Join(self.name, node.slots, held, self._token, node.draining, failed))
 
     def say(
         self, idle: int, has_room: Callable[[], bool] = lambda: True
@@ -254,3 +263,14 @@ class Dialogue:
         digest = self._programs.pop(batch, "")
         if digest and digest not in self._programs.values():
             self._hands.drop_code(digest)
+
+
+def _at_most(held: list[Held], most: int) -> list[Held]:
+    """The first ranges. What is not claimed may run elsewhere too; it is taken all the same."""
+    kept = []
+    for claim in held:
+        kept.append(Held(claim.batch, claim.ranges[:most]))
+        most -= len(kept[-1].ranges)
+        if not most:
+            break
+    return kept

@@ -25,7 +25,7 @@ from farm.codestore import CodeStore
 from farm.delivery import MAX_REPORT_BYTES
 from farm.dialogue import Dialogue
 from farm.engines import base
-from farm.errors import FarmError, NotAuthorisedError, ProtocolError
+from farm.errors import ConfigError, FarmError, NotAuthorisedError, ProtocolError
 from farm.heartbeat import Heartbeat
 from farm.node import Node
 from farm.shelf import SpoolShelf
@@ -273,6 +273,9 @@ class Worker:
                 self._arrived.put(self._connect_main())
             except NotAuthorisedError as error:
                 self._arrived.put(error)
+            except ConfigError as error:  # while a key or certificate is replaced, say
+                log.warning("cannot connect again yet: %s", error)
+                continue
             except (FarmError, OSError) as error:
                 log.info("cannot connect again yet: %s", error)
                 continue

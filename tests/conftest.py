@@ -24,6 +24,7 @@ from farm_harness import (
     marked,
     start_fork_server,
 )
+from hypothesis import settings
 
 from farm.authority import Authority
 from farm.client.session import Session
@@ -31,6 +32,10 @@ from farm.wire.credentials import Credentials
 from farm.wire.keyring import Keyring
 
 LEAVE_SECONDS = 10.0
+
+# How long an example takes depends on what else runs on the machine: `timeout` bounds a whole test.
+settings.register_profile("farm", deadline=None)
+settings.load_profile("farm")
 
 
 @pytest.fixture(autouse=True)

@@ -94,7 +94,11 @@ class Line:
         self.address = name
         self.sent: dict[int, Message] = {}
         self.pushed: list[Message] = []
+        self.complaints: list[str] = []
         self.closed = False
+
+    def complain(self, what: str) -> None:
+        self.complaints.append(what)
 
     def send(self, frame: bytes) -> None:
         number, body = codec.decode_reply(frame)

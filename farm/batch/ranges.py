@@ -154,10 +154,15 @@ class RangeSet:
             found[-1] = (found[-1][0], min(stop, found[-1][1]))
         return found
 
-    def take(self, n: int) -> list[Range]:
-        """Remove and return the ``n`` smallest indices in order; all if there are fewer."""
+    def take(self, n: int, ranges: int | None = None) -> list[Range]:
+        """Remove and return the ``n`` smallest indices in order; all if there are fewer.
+
+        Args:
+            n: how many.
+            ranges: fewer than ``n``, if they would be more ranges than this.
+        """
         taken: list[Range] = []
-        while n > 0 and self._count:
+        while n > 0 and self._count and (ranges is None or len(taken) < ranges):
             start, stop = self._starts[self._head], self._stops[self._head]
             cut = min(stop, start + n)
             taken.append((start, cut))

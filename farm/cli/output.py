@@ -78,7 +78,10 @@ class Tables(Output):
         """A table, or a sentence."""
         console, view = console_for(sys.stdout), result.view()
         with writing_to(sys.stdout), console.capture() as captured:
-            console.print(view)  # which writes too, though nothing, at the end of the capture
+            # A line to be pasted is one line; only tables are fitted to the width.
+            console.print(
+                view, soft_wrap=isinstance(view, str)
+            )  # which writes too, though nothing, at the end of the capture
         _write(sys.stdout, captured.get())
 
     def note(self, text: str) -> None:

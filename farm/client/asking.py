@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from farm.errors import (
@@ -19,17 +20,38 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=messages.Message)
 
 
-def ask(link: Link, request: messages.Message, expected: type[M]) -> M:
+ANSWER_SECONDS = 2.0
+"""What a server is given beyond the time that a request is to be held back."""
+
+
+def patience(deadline: float | None) -> float | None:
+    """Seconds to wait for an answer that is wanted by then (of `time.monotonic`).
+
+    While the server is away, or has stopped, whoever gave no deadline goes on waiting.
+    """
+    return None if deadline is None else max(0.0, deadline - time.monotonic()) + ANSWER_SECONDS
+
+
+def ask(
+    link: Link, request: messages.Message, expected: type[M], seconds: float | None = None
+) -> M:
     """Ask, and check what kind of answer comes.
 
+    Args:
+        link: to the server.
+        request: what is asked.
+        expected: the kind of answer.
+        seconds: to wait for it; None for as long as it takes.
+
     Raises:
+        WaitTimeoutError: it did not come in time.
         UnknownBatchError: there is no such batch.
         UsageError: there is no such node, the batch is not in a state for this, or it is too large.
         NotAuthorisedError: the session's key or certificate does not allow this.
         RequestError: the server refuses for another reason.
     """
     try:
-        answer = link.call(request)
+        answer = link.call(request, seconds)
     except RequestError as error:
         if error.code == "unknown-batch":
             raise UnknownBatchError(f"{error} (see `farm status`)") from error

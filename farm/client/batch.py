@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from farm.batch import spec as specs
 from farm.batch.space import Space, from_document
 from farm.client import transfer
-from farm.client.asking import ask
+from farm.client.asking import ask, patience
 from farm.client.indices import merged
 from farm.client.outcome import Outcome, expand, values_of
 from farm.errors import BatchCancelledError, UsageError, WaitTimeoutError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 30.0
 """Seconds a request is held back by the server; then it is asked again."""
 
-RETRY_RANGES = 100_000
+RETRY_RANGES = 5_000
 """Ranges of tasks to try again that are sent in one message."""
 
 Loads = Callable[[bytes], Any]
@@ -76,7 +76,8 @@ class Batch:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            status = self.status(_left(deadline))
+            request = messages.GetStatus(str(self.id), _left(deadline))
+            status = ask(self._link, request, messages.Status, patience(deadline))
             if status.over:
                 return status
             if deadline is not None and time.monotonic() >= deadline:
@@ -268,13 +269,17 @@ class Batch:
     def _pages(
         self, request: Callable[[int, float], messages.Message], cursor: int, timeout: float | None
     ) -> Iterator[messages.Outcomes]:
+        def page_after(cursor: int, deadline: float | None) -> messages.Outcomes:
+            asked = request(cursor, _left(deadline))
+            return ask(self._link, asked, messages.Outcomes, patience(deadline))
+
         while True:
             deadline = None if timeout is None else time.monotonic() + timeout
-            page = ask(self._link, request(cursor, _left(deadline)), messages.Outcomes)
+            page = page_after(cursor, deadline)
             while not page.outcomes and not page.ended:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise WaitTimeoutError(f"nothing came of batch {self.id} within {timeout:g} s")
-                page = ask(self._link, request(cursor, _left(deadline)), messages.Outcomes)
+                page = page_after(cursor, deadline)
             cursor = page.cursor
             yield page
             if page.ended:

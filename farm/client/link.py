@@ -16,6 +16,7 @@ from collections import deque
 from concurrent.futures import Future
 
 from farm.errors import (
+    ConfigError,
     FarmError,
     NotAuthorisedError,
     ProtocolError,
@@ -207,6 +208,9 @@ class Link:
                 return
             try:
                 channel = self._connect()
+            except ConfigError as error:  # while a key or certificate is replaced, say
+                log.warning("cannot connect again yet: %s", error)
+                continue
             except (NotAuthorisedError, UsageError):
                 raise
             except FarmError as error:

@@ -19,6 +19,10 @@ ANYWHERE = ""
 """In the place of a node's name: no node is to be avoided."""
 
 
+MAX_RANGES = 1000
+"""Ranges of tasks that are taken at once: each costs every message in which it is named."""
+
+
 class Again:
     """The tasks of one batch that wait for another attempt.
 
@@ -103,7 +107,7 @@ class Again:
             due = self._due[avoid]
             if n > 0:
                 before = due.count
-                taken += due.take(n)
+                taken += due.take(n, MAX_RANGES - len(taken))
                 n -= before - due.count
             if not due:
                 del self._due[avoid]

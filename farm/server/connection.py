@@ -372,6 +372,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def complain(self, what: str) -> None:
+        """Log what is wrong with the peer, within the bounds of the log."""
+        self._registry.complain(self, what)
+
     def _too_late(self) -> None:
         seconds = self._limits.handshake_timeout
         self.cut_off(f"no first request within {seconds:g} s (--handshake-timeout)")

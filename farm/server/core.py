@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.around import Hooks, Info
 from farm.server.attempts import mark_of
@@ -139,7 +140,7 @@ class Core(Turns):
             known = f"the latest is {newest}" if newest else "there is none yet"
             if 0 < found <= self._last:
                 known = "it was forgotten"
-            raise RequestError("unknown-batch", f"there is no batch {ref!r}; {known}")
+            raise RequestError("unknown-batch", f"there is no batch {clipped(ref)!r}; {known}")
         return found
 
     @property

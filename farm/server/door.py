@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +126,13 @@ class TlsDoor:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen = self._look()
-        self._context = identity.server_context(directory)
+        self._context = self._load()
         self._keys = (Key(BY_CERTIFICATE, "view", "certificate"),)
         self._told = ""  # why the files cannot be read again
+
+    def _load(self) -> ssl.SSLContext:
+        identity.check_server(self._directory, time.time())
+        return identity.server_context(self._directory)
 
     def _look(self) -> list[tuple[str, int, int, int]]:
         found = []
@@ -174,7 +180,7 @@ class TlsDoor:
         if seen == self._seen:
             return None
         try:
-            self._context = identity.server_context(self._directory)
+            self._context = self._load()
         except ConfigError as error:
             if str(error) != self._told:  # it is tried again with each look
                 log.error("%s. The former certificates and revocations stay in use", error)  # noqa: TRY400

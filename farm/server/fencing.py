@@ -7,6 +7,7 @@ back since.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 
 from farm.errors import RequestError
@@ -25,7 +26,8 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self._latest: OrderedDict[str, tuple[int, Peer]] = OrderedDict()
+        # Not the peers themselves: they hold their connections, which most have lost long ago.
+        self._latest: OrderedDict[str, tuple[int, weakref.ref[Peer]]] = OrderedDict()
 
     def greet(self, peer: Peer, session: str, connection: int) -> None:
         """A peer says which connection of which session this is.
@@ -35,14 +37,15 @@ class Sessions:
         """
         if not session:
             return
-        known, before = self._latest.get(session, (0, peer))
+        known, reference = self._latest.get(session, (0, weakref.ref(peer)))
         if connection < known:
             peer.mute()
             raise RequestError("superseded", "a later connection of this session is here already")
-        if before is not peer:
+        before = reference()
+        if before is not None and before is not peer:
             before.mute()
             before.close()
-        self._latest[session] = (connection, peer)
+        self._latest[session] = (connection, weakref.ref(peer))
         self._latest.move_to_end(session)
         while len(self._latest) > MAX_SESSIONS:
             self._latest.popitem(last=False)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server import attempts
-from farm.server.again import ANYWHERE
+from farm.server.again import ANYWHERE, MAX_RANGES
 from farm.server.holding import hold, release, resize, settle
 from farm.server.pace import Pace
 from farm.server.schedule import Schedule
@@ -256,7 +256,7 @@ class Ledger:
         if state.strict:
             size = min(size, idle, self._schedule.room(state))
         ranges = state.again.take(size, holder.name, alone=alone)
-        ranges += state.pending.take(size - size_of(ranges))
+        ranges += state.pending.take(size - size_of(ranges), MAX_RANGES - len(ranges))
         if state.pace is not None:
             state.pace.take(size_of(ranges), now)
         hold(state, self.nodes[node], ranges)

@@ -128,7 +128,10 @@ class FarmServer(managers.Server):
             self.journal.abandon()
             raise
         _on_signals(loop, self._stopping.set)
-        listener = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG)
+        # asyncio takes the backlog for the number of connections to accept at a time, too, and
+        # tries as often where no descriptor is left. One at a time, then; the kernel holds more.
+        listener = await loop.create_server(self._connect, sock=self._socket, backlog=1)
+        self._socket.listen(BACKLOG)
         sweeper = asyncio.create_task(self._sweep())
         try:
             ready()

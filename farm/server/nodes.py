@@ -12,6 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
@@ -31,7 +32,7 @@ from farm.wire.leases import (
     Report,
     Want,
 )
-from farm.wire.messages import Block, Done, GetNodes, NodeInfo, Nodes, Range
+from farm.wire.messages import MAX_CLAIMS, MAX_ITEMS, Block, Done, GetNodes, NodeInfo, Nodes, Range
 
 log = logging.getLogger("farm.server")
 
@@ -39,7 +40,7 @@ BEAT_SECONDS = 3.0
 SWEEP_SECONDS = 1.0
 """Between looks at who has been silent for too long."""
 
-MAX_SLOTS = 100_000
+MAX_SLOTS = 10_000
 MAX_GONE = 100
 """Nodes that have gone and are still listed."""
 
@@ -109,6 +110,7 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
+        _check_number(request.held, MAX_CLAIMS)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
         _checked([(claim.index, claim.index + 1) for claim in request.failed])
         node = self._by_token.get(request.token) or self._new(request)
@@ -242,7 +244,7 @@ class NodeDesk:
             if ref in (str(node.id), node.name):
                 return node
         known = ", ".join(sorted(node.name for node in self._nodes.values())[:10]) or "none"
-        raise RequestError("unknown-node", f"there is no node {ref!r} (there is: {known})")
+        raise RequestError("unknown-node", f"there is no node {clipped(ref)!r} (there is: {known})")
 
     def _drain(self, node: NodeState) -> None:
         self._core.ledger.drain(node.id)
@@ -312,6 +314,8 @@ class NodeDesk:
         """Journal what came of a node's leases."""
         self._core.check_room()
         node = self._node_of(peer)
+        _check_number(request.returned, MAX_ITEMS)
+        returned = [(back.batch, _checked(back.ranges)) for back in request.returned]
         for part in request.parts:
             if self._knows(part.batch):
                 self._take(node, part)
@@ -320,8 +324,8 @@ class NodeDesk:
                 seconds = _plausible(failed.seconds)
                 self._core.record_failed(node.id, node.token, failed, seconds)
                 node.failed += 1
-        for back in request.returned:
-            self._core.give_back(node.id, back.batch, _checked(back.ranges))
+        for batch, ranges in returned:
+            self._core.give_back(node.id, batch, ranges)
         self._core.answer(lambda: peer.reply(number, Done()))
 
     def _take(self, node: NodeState, part: Part) -> None:
@@ -366,6 +370,17 @@ class NodeDesk:
 def _plausible(seconds: float) -> float:
     """Seconds as a node measured them; 0 for what is no duration and would spoil every sum."""
     return seconds if 0.0 <= seconds < math.inf else 0.0
+
+
+def _check_number(held: list[Held], most: int) -> None:
+    """See that ranges are not so many that the others would have to wait for one node.
+
+    Raises:
+        RequestError: they are.
+    """
+    number = sum(len(claim.ranges) for claim in held)
+    if number > most:
+        raise RequestError("bad-request", f"{number:,} ranges in one message; at most {most:,}")
 
 
 def _checked(ranges: list[Range]) -> list[Range]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from farm.wire.frames import header
-from farm.wire.tunnel import Tunnel
+from farm.wire.tunnel import Tunnel, TunnelError
+
+log = logging.getLogger("farm.server")
 
 WRITE_HIGH = 4 * 1024 * 1024
 """Bytes of unread answers at which the server stops reading a peer's requests."""
@@ -53,7 +56,12 @@ class Outflow:
             return
         head = header(len(frame))
         if self._tunnel is not None:
-            self.write(self._tunnel.send(head + frame))
+            try:
+                self.write(self._tunnel.send(head + frame))
+            except TunnelError as error:
+                # Whoever answers has others to answer: they are not to hear of it.
+                log.info("a tunnel is broken: %s", error)
+                self._transport.abort()
         elif len(frame) < WRITE_HIGH:
             self.write(head + frame)
         else:

@@ -76,7 +76,7 @@ class Peer:
         number = codec.number_of(frame[:16])
         if not number or self._unread >= MAX_UNREAD:
             raise error
-        log.warning("%s: refused: %s", self.address, error)
+        self._connection.complain(f"refused: {error}")
         self.reply(number, Refused("bad-request", str(error)))
 
     def refuse(self, head: bytes, code: str, text: str) -> None:

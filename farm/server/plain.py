@@ -25,6 +25,9 @@ from farm.wire.messages import PROTOCOL
 
 log = logging.getLogger("farm.server")
 
+MAX_PARTS = 25_000
+"""Values and containers in one request, roughly; a long text is one of them."""
+
 FARM = "farm/"
 """What the name of a connection begins with that will speak farm's own protocol."""
 
@@ -94,12 +97,12 @@ class PlainDialect:
     def receive(self, frame: bytes) -> None:
         """Serve one request."""
         try:
-            request = builtins.loads(frame)
+            request = builtins.loads(frame, MAX_PARTS)
         except ProtocolError as error:
             # The peer is told, because a user's mistake looks like an attack; then it is cut off.
             self._send(_error(TypeError(f"only builtin types are accepted: {error}")))
             self._connection.close()
-            log.warning("%s: cut off: %s", self._connection.address, error)
+            self._connection.complain(f"cut off: {error}")
             return
         if not isinstance(request, tuple) or len(request) != 4:
             raise ProtocolError("a request is (id, method, args, kwargs)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.core import Core
 from farm.server.peers import Peer
@@ -57,5 +58,5 @@ class Programs:
     def _code(self, digest: str) -> Code:
         files = self._core.journal.code(digest)
         if files is None:
-            raise RequestError("bad-request", f"no files are known as {digest!r}")
+            raise RequestError("bad-request", f"no files are known as {clipped(digest)!r}")
         return Code(files)

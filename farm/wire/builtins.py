@@ -51,6 +51,25 @@ _SCALARS = (type(None), bool, int, float, str, bytes)
 _PurePythonUnpickler: Any = pickle._Unpickler  # the C one has no dispatch table to narrow
 
 
+class _Counted(dict[int, Any]):
+    """A dispatch table that serves so many opcodes: each costs time, however short it is.
+
+    Args:
+        table: the dispatch table.
+        most: how many.
+    """
+
+    def __init__(self, table: dict[int, Any], most: int) -> None:
+        super().__init__(table)
+        self._most = self._left = most
+
+    def __getitem__(self, opcode: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise pickle.UnpicklingError(f"it has more than {self._most:,} parts")
+        return super().__getitem__(opcode)
+
+
 class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base is Any
     """Builds builtins only: every other opcode is missing from its dispatch table."""
 
@@ -65,6 +84,11 @@ class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} is not a builtin value")
+
+    def __init__(self, file: io.BytesIO, most: int | None = None) -> None:
+        super().__init__(file)
+        if most is not None:
+            self.dispatch = _Counted(type(self).dispatch, most)
 
     def check_key(self, key: Any) -> None:
         """Refuse a dict key or set item whose hash could cost more than its size."""
@@ -122,13 +146,17 @@ class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base
     )
 
 
-def loads(data: bytes | bytearray | memoryview) -> Any:
+def loads(data: bytes | bytearray | memoryview, most: int | None = None) -> Any:
     """Unpickle None, bool, int, float, str, bytes and the builtin containers of them.
+
+    Args:
+        data: the pickle.
+        most: opcodes that it may have, at some 0.4 microseconds each; None for any number.
 
     Raises:
         ProtocolError: anything else is in it; nothing was executed.
     """
-    return load(BuiltinsUnpickler(io.BytesIO(data)))
+    return load(BuiltinsUnpickler(io.BytesIO(data), most))
 
 
 def load(unpickler: Any) -> Any:

@@ -6,9 +6,11 @@ are sent with its id by farm's own client, so that one that is sent again means 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from farm.wire.messages import Int, Message, Outcome, Range, Status
+from farm.wire.messages import Few, Int, Message, Outcome, Range, Status
 
 IMPORTING = "it is being imported"
 """The reason for which a batch is paused whose outcomes are still on their way."""
@@ -34,7 +36,7 @@ class Retry(Message):
     """
 
     ref: str
-    ranges: list[Range] = msgspec.field(default_factory=list)
+    ranges: Annotated[list[Range], Few] = msgspec.field(default_factory=list)
     failed: bool = False
 
 
@@ -59,7 +61,7 @@ class Restore(Message):
     """
 
     batch: Int
-    outcomes: list[Outcome]
+    outcomes: Annotated[list[Outcome], Few]
     last: bool = False
 
 

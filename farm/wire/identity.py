@@ -13,6 +13,7 @@ authority vouches for nothing but a farm's members.
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from collections.abc import Sequence
@@ -21,6 +22,12 @@ from typing import Any
 
 from farm.errors import ConfigError, ProtocolError
 from farm.wire.keyfiles import check_private
+from farm.wire.tunnel import Tunnel
+
+log = logging.getLogger("farm.server")
+
+WARN_DAYS = 30
+"""A server's certificate that expires earlier is warned of."""
 
 IDENTITY = "identity.pem"
 AUTHORITY = "ca.pem"
@@ -63,6 +70,37 @@ def server_context(identity: Path) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0  # nobody resumes a session
     return context
+
+
+def check_server(identity: Path, now: float) -> None:
+    """See that clients will accept this identity as a server's, by asking one of them.
+
+    Args:
+        identity: of a server.
+        now: seconds since the epoch.
+
+    Raises:
+        ConfigError: they will not; or a file cannot be used.
+    """
+    server = Tunnel(server_context(identity), server=True)
+    client = Tunnel(client_context(identity), server=False)
+    try:
+        # The server's answer has all that a client needs (RFC 8446, section 2).
+        client.receive(server.receive(client.begin())[1])
+        role, name = role_of(client.peer())
+    except ProtocolError as error:
+        raise ConfigError(f"{identity / IDENTITY} cannot be a server's: {error}") from error
+    if role != SERVER:
+        raise ConfigError(
+            f"{identity / IDENTITY} is no server's: it belongs to {name}, whose role is {role}. "
+            "`farm keygen --tls DIR` makes one in DIR/server"
+        )
+    days = (ssl.cert_time_to_seconds(client.peer()["notAfter"]) - now) / 86_400
+    if days < WARN_DAYS:
+        log.warning(
+            "the server's certificate, %s, expires in %d days: `farm keygen --tls DIR --rotate "
+            "--name %s` makes a new one", identity / IDENTITY, days, name,
+        )  # fmt: skip
 
 
 def client_context(identity: Path) -> ssl.SSLContext:

@@ -6,16 +6,18 @@ one is no longer wanted.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from farm.wire.messages import Block, Failure, Int, Message, Range
+from farm.wire.messages import Block, Claims, Failure, Few, Int, Message, Range
 
 
 class Held(Message):
     """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
 
     batch: Int
-    ranges: list[Range]
+    ranges: Annotated[list[Range], Claims]
 
 
 class Unheard(Message):
@@ -36,10 +38,10 @@ class Join(Message):
 
     name: str
     slots: Int
-    held: list[Held]
+    held: Annotated[list[Held], Claims]
     token: str
     draining: bool = False
-    failed: list[Unheard] = msgspec.field(default_factory=list)
+    failed: Annotated[list[Unheard], Claims] = msgspec.field(default_factory=list)
 
 
 class Joined(Message):
@@ -112,9 +114,9 @@ class Report(Message):
     ``returned`` are ranges the node could not run (a slot died beneath them).
     """
 
-    parts: list[Part]
-    failed: list[Failed]
-    returned: list[Held]
+    parts: Annotated[list[Part], Few]
+    failed: Annotated[list[Failed], Few]
+    returned: Annotated[list[Held], Few]
 
 
 class Beat(Message):

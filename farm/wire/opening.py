@@ -113,11 +113,13 @@ def _first_frame(channel: Channel, address: Address, deadline: float) -> bytes:
 
 
 def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmError:
-    if error.is_tls:
+    if error.is_final:
         return NotAuthorisedError(
             f"no connection to the server at {address}: {error}. --tls names the directory that "
             "`farm keygen --tls` made for this machine; it must be of the server's authority."
         )
+    if error.is_tls:
+        return ServerUnreachableError(f"no connection to the server at {address}: {error}")
     for frame in channel.unread():
         if frame.startswith(WITHOUT_TLS):
             # It has a tunnel, only its first words took long: once more it may be in time.
@@ -126,7 +128,7 @@ def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmEr
                 "network between them, is very slow"
             )
         _check_turned_away(frame, address)
-    return NotAuthorisedError(
+    return ServerUnreachableError(
         f"what answers at {address} does not speak TLS: leave out --tls (FARM_TLS), or start the "
         "server with `farm serve --tls DIR`."
     )

@@ -38,12 +38,16 @@ class TunnelError(ProtocolError):
         reason: in words, from the point of view of this end.
         farewell: bytes that tell the peer why; to be sent before closing.
         is_tls: whether the peer speaks TLS at all.
+        is_final: whether it is about a certificate, so that another attempt would end likewise.
     """
 
-    def __init__(self, reason: str, farewell: bytes = b"", *, is_tls: bool = True) -> None:
+    def __init__(
+        self, reason: str, farewell: bytes = b"", *, is_tls: bool = True, is_final: bool = False
+    ) -> None:
         super().__init__(reason)
         self.farewell = farewell
         self.is_tls = is_tls
+        self.is_final = is_final
 
 
 class Tunnel:
@@ -130,8 +134,12 @@ class Tunnel:
         return bytes(said)
 
     def _broken(self, error: ssl.SSLError) -> TunnelError:
+        reason = reason_of(error)
         return TunnelError(
-            reason_of(error), self._outgoing.read(), is_tls=error.reason not in _NO_TLS
+            reason,
+            self._outgoing.read(),
+            is_tls=error.reason not in _NO_TLS,
+            is_final=isinstance(error, ssl.SSLCertVerificationError) or reason in _ALERTS.values(),
         )
 
 

@@ -208,7 +208,11 @@ class FarmCli:
 
     def refused_serve(self, data: Path) -> str:
         """Start a server that does not come up for its directory's sake; what it says."""
-        ran = self.run("serve", "--port", "0", "--data", data)
+        return self.refused_serve_with("--data", data)
+
+    def refused_serve_with(self, *arguments: str | Path) -> str:
+        """Start a server that does not come up; what it says."""
+        ran = self.run("serve", "--port", "0", *arguments)
         assert (ran.code, ran.out) == (2, ""), ran
         assert "Traceback" not in ran.err
         return ran.err

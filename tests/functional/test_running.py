@@ -2,8 +2,10 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from functional_farm import FarmCli, wait_until
 
 SQUARE = "def square(index):\n    return index * index\n"
@@ -64,7 +66,14 @@ def test_output_is_csv_by_its_ending(farm_cli: FarmCli) -> None:
     assert lines[4].split(",")[-3:] == ["3", "9", ""]
 
 
-def test_ctrl_c_leaves_nothing_behind(farm_cli: FarmCli) -> None:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory for temporary files whose name is short: sockets lie in it (unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="t") as directory:
+        yield Path(directory)
+
+
+def test_ctrl_c_leaves_nothing_behind(farm_cli: FarmCli, temporary: Path) -> None:
     python = """
 import pathlib, time
 def slow(index):
@@ -72,8 +81,6 @@ def slow(index):
     time.sleep(600 if index else 0)
 """
     file = farm_cli.batch_file("python: tasks.py:slow\nparams: {count: 20}", python)
-    temporary = farm_cli.home / "tmp"
-    temporary.mkdir()
     run = farm_cli.start(
         "run", file, "--processes", "2", "--output", "out.jsonl", env={"TMPDIR": str(temporary)}
     )
@@ -100,10 +107,7 @@ def test_what_tasks_print_does_not_mix_with_results(farm_cli: FarmCli) -> None:
     assert ran.json["done"] == 2
 
 
-def test_no_file_is_left_in_the_temporary_directory(farm_cli: FarmCli) -> None:
-    temporary = farm_cli.home / "tmp"
-    temporary.mkdir()
-
+def test_no_file_is_left_in_the_temporary_directory(farm_cli: FarmCli, temporary: Path) -> None:
     farm_cli.run("run", farm_cli.batch_file(TASKS, SQUARE), env={"TMPDIR": str(temporary)})
 
     assert list(temporary.iterdir()) == []

@@ -126,11 +126,19 @@ def test_what_does_not_fit_together_says_so_in_a_line(farm_cli: FarmCli) -> None
 
     farm_cli.serve("--data", "another")  # from now on the commands find this one
     plain = farm_cli.run("nodes", "--tls", "T")
-    assert plain.code == 4
+    assert plain.code == 3
     assert "does not speak TLS" in plain.err
     for ran in (with_key, foreign, nothing, plain):
         assert (ran.out, ran.err.count("Error")) == ("", 1)
         assert "Traceback" not in ran.err
+
+
+def test_a_server_shows_a_servers_certificate_that_is_valid(farm_cli: FarmCli) -> None:
+    assert farm_cli.run("keygen", "--tls", "T", "--days", "5").code == 0
+    said = farm_cli.refused_serve_with("--tls", "T/client")
+    assert "T/client/identity.pem" in said
+    server = farm_cli.serve("--tls", "T")
+    assert "expires in 4 days: `farm keygen --tls DIR --rotate --name server`" in server.err
 
 
 def test_python_uses_a_farm_with_certificates(farm_cli: FarmCli) -> None:

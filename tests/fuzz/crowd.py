@@ -25,7 +25,7 @@ from fuzz.talk import HOST, answer_to
 BYTE_SECONDS = 1.0
 """Between two bytes of a slow peer."""
 
-SPARE = 10
+SPARE = 20
 """More of each, since those that were just cut off are on their way back."""
 
 LOOK_SECONDS = 0.1
@@ -118,11 +118,13 @@ async def _trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
 
 async def gather(crowd: Crowd, silent: int, slow: int) -> None:
     """Have them all come, and stay until the input ends."""
-    stages = [("silent", STRANGER)] * silent
-    stages += [("slow", (STRANGER, PLAIN, STRANGER, FARM)[n % 4]) for n in range(slow)]
     tasks = []
-    for kind, stage in stages:
-        tasks.append(asyncio.create_task(crowd.stay(kind, stage)))
+    for number in range(max(silent, slow)):
+        if number < silent:
+            tasks.append(asyncio.create_task(crowd.stay("silent", STRANGER)))
+        if number < slow:
+            stage = (STRANGER, PLAIN, STRANGER, FARM)[number % 4]
+            tasks.append(asyncio.create_task(crowd.stay("slow", stage)))
         await asyncio.sleep(STEP_SECONDS)
     await asyncio.sleep(2 * LOOK_SECONDS)
     tasks.append(asyncio.create_task(crowd.look()))

@@ -23,14 +23,16 @@ from farm.errors import ProtocolError
 from farm.wire import codec
 from fuzz import requests
 from fuzz.frames import CHALLENGE, FARM, PLAIN, ROLES, STRANGER, Frame, Script, framed, scripts
-from fuzz.talk import PATIENCE, AnswerError, GoneError, Talk
+from fuzz.talk import PATIENCE, AnswerError, GoneError, SilentError, Talk
 
 ROUND = 100
 """Scripts that one hypothesis test makes; there are as many rounds as it takes."""
 
-MAX_PROBLEMS = 5
+MAX_WRONG = 50
+"""Answers that should not have come, after which a run is broken off."""
+
 _HELLO = b"\xa5Hello"
-HELD_SECONDS = 0.25
+HELD_SECONDS = 0.1
 """A plain call that has no answer by then waits for something, as it may."""
 
 FOLLOW_UP = 2**62
@@ -56,12 +58,14 @@ class Fuzzer:
         self.connections = 0
         self.answers = 0
         self.problems: list[str] = []
-        self.last: deque[Script] = deque(maxlen=3)
+        """Each of them once, with the scripts that led to it."""
+        self._wrong: Counter[str] = Counter()
+        self._last: deque[Script] = deque(maxlen=3)
 
     @property
     def over(self) -> bool:
         """Whether enough was sent, or enough is wrong."""
-        return self.sent.total() >= self._wanted or len(self.problems) >= MAX_PROBLEMS
+        return self.sent.total() >= self._wanted or self._wrong.total() >= MAX_WRONG
 
     def open(self, stage: str, role: str) -> Talk:
         """A connection at a stage of its life."""
@@ -75,7 +79,7 @@ class Fuzzer:
 
     def run(self, script: Script) -> None:
         """Send a script; what is wrong with the answers becomes a problem."""
-        self.last.append(script)
+        self._last.append(script)
         try:
             if script.stage == STRANGER:
                 for frame in script.frames:
@@ -83,8 +87,11 @@ class Fuzzer:
             else:
                 self._run_known(script)
         except (AnswerError, OSError) as error:
-            shown = "\n    ".join(map(repr, self.last))
-            self.problems.append(f"{error}\n  the last scripts:\n    {shown}")
+            before = self._wrong[str(error)]
+            self._wrong[str(error)] += MAX_WRONG // 4 if isinstance(error, SilentError) else 1
+            if not before:
+                shown = "\n    ".join(repr(script) for script in self._last)
+                self.problems.append(f"{error}\n  the last scripts:\n    {shown}")
 
     # -- strangers ----------------------------------------------------------------------------
 
@@ -160,7 +167,7 @@ class Fuzzer:
                 return False  # what follows is not served, see `farm.server.fencing`
         if may_mute:
             return False  # the same, of a greeting that wanted no answer
-        raise AnswerError(f"no answer within {PATIENCE:g} s")
+        raise SilentError(f"no answer within {PATIENCE:g} s")
 
     def _read(self, answer: bytes) -> tuple[int, str]:
         """The id of an answer, and the code of a refusal.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from farm.batch import spec as specs
-from farm.batch.shipped import digest
+from farm.batch.shipment import digest
 from farm.wire import codec, controls, leases, messages
 from fuzz.frames import (
     FARM_LIMIT,
@@ -147,10 +147,9 @@ _any_request = st.one_of(list(REQUESTS.values()))
 # -- requests that are good, but for what they mean -------------------------------------------
 
 _small = st.integers(0, 60)
-_ranges = st.one_of(
-    st.tuples(_small, _small).map(lambda pair: sorted(pair)),
-    st.tuples(_numbers, _numbers).map(list),
-)
+_good_ranges = st.builds(lambda start, count: [start, start + count], _small, st.integers(1, 30))
+_odd_ranges = st.one_of(st.tuples(_numbers, _numbers).map(list), st.just([7, 7]))
+_ranges = st.integers(0, 5).flatmap(lambda n: _good_ranges if n else _odd_ranges)
 _failures = st.tuples(
     st.just("Failure"), st.sampled_from(["error", "crash", "lost", "timeout", "", "x" * 5000]),
     _texts, _texts, _texts, st.one_of(st.none(), _payloads),
@@ -230,15 +229,27 @@ def _restores(draw: st.DrawFn) -> Any:
         failure = draw(st.one_of(st.none(), _failures))
         retried = draw(st.lists(st.tuples(_small, st.sampled_from([1, 2, 50, 2**40])).map(list),
                                 max_size=2))  # fmt: skip
+        end = min(start + 1, 2**63) if failure else stop
         outcomes.append(
-            ["Outcome", start, min(start + 1, 2**63) if failure else stop, "elsewhere", draw(_floats), start,
-             draw(_payloads), seconds, failure, retried]
+            ["Outcome", start, end, "elsewhere", draw(_floats), start, draw(_payloads), seconds,
+             failure, retried]
         )  # fmt: skip
-    return ["Restore", draw(_ids), outcomes, draw(st.booleans())]
+    batch = draw(st.sampled_from([3, 7, 7, 11, 11, 11, 2, 2**63 - 1]))
+    return ["Restore", batch, outcomes, draw(st.integers(0, 30)) == 0]
 
 
 _wants = st.tuples(st.just("Want"), _numbers, _numbers).map(list)
 _played = st.one_of(_submits(), _joins, _wants, _reports(), _restores())
+
+
+@st.composite
+def _as_a_node(draw: st.DrawFn) -> tuple[bytes, ...]:
+    """All that a node says: it comes, wants work, reports what it was not asked for, and goes."""
+    join, wants = draw(_joins), draw(st.lists(_wants, min_size=1, max_size=2))
+    reports = draw(st.lists(_reports(), min_size=1, max_size=2))
+    leaves = draw(st.integers(0, 3)) == 0
+    said = [join, ["Want", 2, 2], *reports, *wants, *([["Leave", join[4]]] if leaves else [])]
+    return tuple(encoded(number, body) for number, body in enumerate(said, 1))
 
 
 # -- frames -----------------------------------------------------------------------------------
@@ -306,6 +317,7 @@ def hostile_values() -> st.SearchStrategy[Volley]:
         [
             (1, volleys("farm: hostile values", _several(_any_request, varied, first=True))),
             (1, volleys("farm: played", _several(_played, varied, first=True))),
+            (1, volleys("farm: as a node", _as_a_node())),
         ]
     )
 

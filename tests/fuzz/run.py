@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,17 @@ MAX_P99 = 0.050
 WARM_UP = 500
 """Frames before memory is first looked at, with a seed of their own; they are not counted."""
 
+PATIENCE, FRAME_SECONDS = 60.0, 0.005
+"""What the attackers may take, and beside it for each frame; then the run is broken off."""
+
 ATTACKERS = 2
 SEEDS_APART = 1_000_000
 
 WINDOW = 10.0
 """Seconds: the 99th percentile is that of the worst such stretch, too."""
+
+SHOWN = 3000
+"""Letters of a script that are printed; all of it is in a file."""
 
 LOOK_SECONDS = 0.1
 MIN_SECONDS = 6.0
@@ -57,6 +63,11 @@ class Calls:
             windows.setdefault(int(began / WINDOW), []).append(took)
         full = [took for took in windows.values() if len(took) >= 100]
         return max((quantile(took, 0.99) for took in full), default=0.0)
+
+
+def _short(problem: str) -> str:
+    lines = problem.splitlines()
+    return "\n".join(f"{line[:SHOWN]} ..." if len(line) > SHOWN else line for line in lines)
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -122,7 +133,8 @@ class Report:
             f"the server's memory: {self.before / 1e6:.1f} MB before, {self.peak / 1e6:.1f} MB at "
             f"most, {self.after / 1e6:.1f} MB after: {self.growth / 1e6:+.1f} MB"
         )
-        verdict = [f"BROKEN: {problem}" for problem in self.problems] or ["Everything held."]
+        verdict = [f"BROKEN: {_short(problem)}" for problem in self.problems]
+        verdict = verdict or ["Everything held."]
         return "\n".join([*lines, *verdict])
 
     def check(self) -> None:
@@ -146,7 +158,7 @@ def run(directory: Path, seed: int, frames: int) -> Report:
 
     Args:
         directory: an empty one; it stays.
-        seed: chooses the frames. Not when they come between those of others.
+        seed: chooses the frames. When they come between those of others it does not choose.
         frames: how many.
     """
     report = Report(seed)
@@ -192,7 +204,7 @@ def _attack(stack: ExitStack, server: Server, report: Report, frames: int) -> No
             for number, share in enumerate(shares)
         ]  # fmt: skip
         for attacker in attackers:
-            report.add(json.loads(attacker.line()))
+            report.add(json.loads(attacker.line(PATIENCE + frames * FRAME_SECONDS)))
         report.fuzzing = time.monotonic() - began
         time.sleep(max(0.0, MIN_SECONDS - report.fuzzing))
         report.calls = [
@@ -210,8 +222,9 @@ def _watched(server: Server, report: Report) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            report.peak = max(report.peak, server.memory())
+        with suppress(RuntimeError):  # that the server has ended is found out below, too
+            while not over.wait(LOOK_SECONDS):
+                report.peak = max(report.peak, server.memory())
 
     thread = threading.Thread(target=watch, name="memory", daemon=True)
     thread.start()
@@ -252,6 +265,7 @@ def main() -> int:
     report = run(directory, seed, given.frames)
     print(report.text())
     if report.problems:
+        (directory / "problems").write_text("\n\n".join(report.problems))
         print(f"What the processes said, and the journal: {directory}")
         return 1
     shutil.rmtree(directory)

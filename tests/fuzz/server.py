@@ -1,4 +1,4 @@
-"""The real `farm serve` in a process of its own: its memory, its log, and the batch it does after."""
+"""The real `farm serve` as a process: its memory, its log, and the batch that it does after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import secrets
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ ROOT = Path(farm.__file__).parents[1]
 PRIMES = 148_933
 """Below two million (OEIS A006880 has those of the powers of ten around it)."""
 
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 BATCH_SECONDS = 60.0
 
@@ -53,13 +55,18 @@ class Process:
                 text=True,
             )
 
-    def line(self) -> str:
-        """The next line that it prints; waits for it.
+    def line(self, seconds: float = START_SECONDS) -> str:
+        """The next line that it prints; waits for it, and kills it if it takes too long.
 
         Raises:
             RuntimeError: it has ended instead.
         """
-        line = self._out.readline()
+        timer = threading.Timer(seconds, self.process.kill)
+        timer.start()
+        try:
+            line = self._out.readline()
+        finally:
+            timer.cancel()
         if not line:
             code = self.process.wait(STOP_SECONDS)
             raise RuntimeError(f"{self.name} has ended with {code}: {self.errors.read_text()}")
@@ -69,7 +76,7 @@ class Process:
         """End its input, and take the document that it prints then."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        document = json.loads(self.line())
+        document = json.loads(self.line(STOP_SECONDS))
         self.process.wait(STOP_SECONDS)
         return document
 
@@ -121,8 +128,15 @@ class Server(Process):
         self.port = int(json.loads(self.line())["port"])
 
     def memory(self, what: str = "VmRSS") -> int:
-        """Bytes of resident memory now, or at most so far (``VmHWM``); see proc(5)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        """Bytes of resident memory now, or at most so far (``VmHWM``); see proc(5).
+
+        Raises:
+            RuntimeError: the server has ended.
+        """
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            status = ""
         found = re.search(rf"{what}:\s+(\d+) kB", status)
         if found is None:
             raise RuntimeError("the server has ended")
@@ -180,5 +194,5 @@ def _clear_away(session: Session) -> None:
         if not status.over
     ]
     for future in asked:
-        # Not the queue of plain clients, which cannot be cancelled: what was put there does nothing.
+        # The queue of plain clients cannot be cancelled; what was put there does nothing.
         future.exception(BATCH_SECONDS)

@@ -13,7 +13,7 @@ from farm.wire.messages import PROTOCOL
 from fuzz.frames import ANSWER, CHALLENGE, FARM, MANAGER, PLAIN, STRANGER, framed
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds after which an answer that must come has not come."""
 
 _REQUESTS = {
@@ -32,6 +32,10 @@ class GoneError(Exception):
 
 class AnswerError(Exception):
     """The server has said what it should not, or nothing."""
+
+
+class SilentError(AnswerError):
+    """The server has said nothing for too long."""
 
 
 class Talk:
@@ -59,14 +63,14 @@ class Talk:
         except ConnectionError as error:
             raise GoneError from error
 
-    def frame(self, seconds: float = PATIENCE) -> bytes | None:
-        """The next frame of the server; None if it does not come in time.
+    def frame(self, seconds: float | None = None) -> bytes | None:
+        """The next frame of the server; None if it does not come in time (`PATIENCE`).
 
         Raises:
             GoneError: the server has closed the connection.
             AnswerError: what came is none, or tells of the server's insides.
         """
-        self._socket.settimeout(seconds)
+        self._socket.settimeout(PATIENCE if seconds is None else seconds)
         while True:
             if len(self._buffer) >= 4:
                 (size,) = struct.unpack_from("!i", self._buffer)
@@ -97,7 +101,7 @@ class Talk:
             self._socket.shutdown(socket.SHUT_WR)
             while (answer := self.frame()) is not None:
                 answers.append(answer)
-            raise AnswerError("the server does not close the connection that its peer has closed")
+            raise SilentError("the server does not close the connection that its peer has closed")
         if self._buffer:
             check_answer(bytes(self._buffer))
         return answers
@@ -148,7 +152,9 @@ class Talk:
             frame = self.frame()
         except GoneError as error:
             raise AnswerError(f"the server closed the connection instead of {what}") from error
-        if frame is None or (exactly and frame != exactly):
+        if frame is None:
+            raise SilentError(f"the server does not say {what}")
+        if exactly and frame != exactly:
             raise AnswerError(f"the server said {frame!r} instead of {what}")
         return frame
 

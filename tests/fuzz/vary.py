@@ -43,7 +43,7 @@ def varied(value: Any, chance: random.Random) -> Any:
 
 
 def misshapen(value: list[Any], chance: random.Random) -> Any:
-    """A message of which a field is of another type, too much or missing, or whose tag is unknown."""
+    """A message with a field of another type, one too many or too few, or an unknown tag."""
     body, at = list(value), chance.randrange(len(value))
     match chance.choice("rrrmatf"):
         case "r":

@@ -76,6 +76,10 @@ class Wire:
         """Towards the peer."""
         self._pipe.send(self._pipe.near, frame)
 
+    def complain(self, what: str) -> None:
+        """Farm's own peers give no cause for it."""
+        raise AssertionError(what)
+
     def close(self) -> None:
         """After what was sent."""
         self._pipe.close(self._pipe.far)

@@ -25,10 +25,12 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         one.kill()
 
 
-@pytest.fixture
-def stock(served: Callable[..., Served]) -> Served:
-    """A stock server."""
-    return served("stock")
+@pytest.fixture(scope="module")
+def stock() -> Iterator[Served]:
+    """A stock server, for all tests of a file that leave it in one piece."""
+    one = Served("stock", Path())
+    yield one
+    one.kill()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm_harness import eventually
+
 MIB = 1024 * 1024
 ESTABLISHED, CONNECTING = "01", "02"
 NO_TIMER, RESENDING, KEEPALIVE = "00", "01", "02"
@@ -86,11 +88,18 @@ def has_taken_signals(pid: int) -> bool:
     return not pending and _status(pid, "State").startswith("S")
 
 
+def _states(pid: int) -> set[str]:
+    """Those of all threads of a process: ``T`` for one that is stopped."""
+    lines = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return {line.rpartition(")")[2].split()[0] for line in lines}
+
+
 @contextlib.contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """Stop a process for a while; the kernel goes on for it."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        eventually(lambda: _states(pid) == {"T"}, "each of its threads stops")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

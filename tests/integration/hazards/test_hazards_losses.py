@@ -72,8 +72,8 @@ def test_hazard_24_a_node_that_is_told_twice_ends_at_once(server, child, tmp_pat
     """Only farm has nodes: a stock process that works for a manager has no orderly end at all."""
     node = child("node", server.port, "n1", 1, 2 * PATIENCE)
     with server.session() as session:
-        batch = session.submit(tasks.wait_for, [{"path": str(tmp_path / "never")}])
-        eventually(lambda: batch.status().running == 1, "it works")
+        batch = session.submit(tasks.began, [{"directory": str(tmp_path), "x": 0}])
+        eventually(lambda: list(tmp_path.glob("began-0-*")), "it works")
         node.process.send_signal(signal.SIGTERM)
         eventually(lambda: has_taken_signals(node.pid), "it waits for what runs")
         assert node.process.poll() is None

@@ -67,7 +67,8 @@ def test_hazard_16_an_interrupted_call_gives_every_later_one_a_wrong_answer(
     assert session.nodes() == []
 
 
-def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served, stock, server, session):
+def test_hazard_17_after_a_restart_even_new_proxies_are_broken(served, server, session):
+    stock = served("stock")
     old = connected(stock.port).get_task_queue()
     assert old.qsize() == 0
     assert session.batches() == []

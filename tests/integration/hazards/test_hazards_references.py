@@ -10,7 +10,7 @@ from farm_harness import PATIENCE, eventually
 from plain_scripts import in_process
 from stock import Raw, ask, together
 
-MANY = 8
+MANY = 5
 
 
 def test_hazard_12_any_client_takes_away_what_others_use(stock, server):
@@ -27,8 +27,9 @@ def test_hazard_12_any_client_takes_away_what_others_use(stock, server):
 
 
 def test_hazard_12_any_client_makes_objects_without_limit(stock, server):
+    before = ask(stock.port, "number_of_objects")
     made = {ask(stock.port, "create", "make_list", "x" * 1000)[0] for _ in range(MANY)}
-    assert len(made) == ask(stock.port, "number_of_objects") == MANY
+    assert len(made) == ask(stock.port, "number_of_objects") - before == MANY
     assert len({ask(server.port, "create", "get_task_queue")[0] for _ in range(MANY)}) == 1
     for wrong in (("get_task_queue", "x" * 1000), ("make_list",), ("dict",)):
         with pytest.raises(ValueError, match="without arguments"):

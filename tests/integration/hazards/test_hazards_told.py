@@ -46,9 +46,8 @@ PRIVATE = ("fallback_str", None, "what nobody meant to serve")
 def test_hazard_10_without_asserts_private_methods_are_served(stock, served):
     with pytest.raises(RemoteError, match="unrecognized"):
         ask(stock.port, *PRIVATE)
-    optimised = served("stock", flags=("-O",))
+    optimised, farm = (served(kind, flags=("-O",)) for kind in ("stock", "farm"))
     assert ask(optimised.port, *PRIVATE) == PRIVATE[-1]
-    farm = served("farm", flags=("-O",))
     for name in (PRIVATE[0], "serve_forever", "_connect", "__class__"):
         with pytest.raises(ValueError, match="does not serve"):
             ask(farm.port, name, *PRIVATE[1:])
@@ -56,7 +55,8 @@ def test_hazard_10_without_asserts_private_methods_are_served(stock, served):
         ask(farm.port, "dummy", key=b"x" * 32)
 
 
-def test_hazard_11_any_client_stops_the_server(stock, server):
+def test_hazard_11_any_client_stops_the_server(served, server):
+    stock = served("stock")
     with pytest.raises(ValueError, match="does not serve 'shutdown'"):
         ask(server.port, "shutdown")
     assert ask(stock.port, "shutdown") is None

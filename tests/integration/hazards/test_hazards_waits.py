@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import time
 from collections.abc import Callable
@@ -74,20 +75,25 @@ def silent(stack: contextlib.ExitStack) -> int:
     return stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1]
 
 
-@pytest.mark.parametrize("listen", [full, silent])
-def test_hazard_23_a_client_waits_for_a_server_for_ever(listen):
+def calls(pid: int, port: int) -> bool:
+    """Whether a process has begun to connect to a port."""
+    return port in {line.remote for line in connections(pid)}
+
+
+def test_hazard_23_a_client_waits_for_a_server_for_ever():
     with contextlib.ExitStack() as stack:
-        port = listen(stack)
-        script = start("", port)
+        ports = (full(stack), silent(stack))
+        scripts = [start("", port) for port in ports]
         try:
-            eventually(lambda: port in {line.remote for line in connections(script.pid)})
-            for _ in range(2):
+            for port, script in zip(ports, scripts, strict=True):
+                eventually(functools.partial(calls, script.pid, port))
                 with pytest.raises(ServerUnreachableError, match="no answer in time"):
                     connect(Address(HOST, port), KEY, seconds=SHORT)
-            assert script.poll() is None, "it has waited for longer, and still does"
+            assert [script.poll() for script in scripts] == [None, None], "as long, and longer"
         finally:
-            script.kill()
-            script.communicate()
+            for script in scripts:
+                script.kill()
+                script.communicate()
 
 
 def test_hazard_23_a_call_waits_for_its_answer_for_ever(stock, served):

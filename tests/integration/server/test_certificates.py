@@ -20,8 +20,9 @@ from tls_handshake import at, twin_of
 
 from farm.authority import Authority
 from farm.certificates import Signer
-from farm.errors import NotAuthorisedError
+from farm.errors import ConfigError, NotAuthorisedError, ServerUnreachableError
 from farm.server import complaints, connection
+from farm.wire import identity
 from farm.wire.credentials import BY_CERTIFICATE, CertificateCredentials
 from farm.wire.opening import connect
 from farm.wire.roles import ROLES
@@ -200,13 +201,19 @@ def test_a_server_with_keys_does_not_take_that_one_either(serve, log):
 
 def test_a_certificate_shown_to_a_server_with_keys(serve, served, log):
     server = serve()
-    with pytest.raises(NotAuthorisedError, match=r"does not speak TLS: leave out --tls") as error:
+    with pytest.raises(
+        ServerUnreachableError, match=r"does not speak TLS: leave out --tls"
+    ) as error:
         connect(server.address, shown(served.tls / "admin"))
     assert str(server.address) in str(error.value)
     assert is_about_a_peer(log.wait("cut off: it speaks TLS, and this server does not"))
 
 
-def test_a_nodes_certificate_cannot_pose_as_the_servers(serve, served, log):
+def test_a_nodes_certificate_cannot_pose_as_the_servers(serve, served, log, monkeypatch):
+    with pytest.raises(ConfigError, match=r"cannot be a server's: .* unsuitable"):
+        serve(tls=served.tls / "worker")
+    # Who poses does not run this check.
+    monkeypatch.setattr(identity, "check_server", lambda *_: None)
     server = serve(tls=served.tls / "worker")
     with pytest.raises(NotAuthorisedError, match="unsuitable certificate purpose"):
         connect(server.address, shown(served.tls / "admin"))

@@ -24,7 +24,7 @@ class Link:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def call(self, _request: Any) -> Any:
+    def call(self, _request: Any, _seconds: float | None = None) -> Any:
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer

@@ -21,7 +21,8 @@ class StubLink:
     def __init__(self) -> None:
         self.sent: list[Message] = []
 
-    def call(self, request: Message) -> Message:
+    def call(self, request: Message, seconds: float | None = None) -> Message:
+        del seconds
         self.sent.append(request)
         return Submitted(1)
 

@@ -32,12 +32,12 @@ def line(world):
     return world.peer._connection
 
 
-def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_served(world, line, caplog):
+def test_a_request_that_cannot_be_read_is_answered_and_the_next_one_served(world, line):
     world.peer.receive(UNREAD)
     assert line.sent.pop(7).code == "bad-request"
     assert isinstance(world.ask(GetNodes()), Nodes)
-    [record] = caplog.records
-    assert record.getMessage().startswith("client: refused: the frame is not a request")
+    [complaint] = line.complaints
+    assert complaint.startswith("refused: the frame is not a request")
 
 
 def test_who_sends_many_that_cannot_be_read_is_cut_off(world, line):

@@ -234,7 +234,7 @@ def tunnel_of(identity: Path) -> Tunnel:
 
 def test_a_certificate_where_there_is_no_tls(shown):
     error = refused(says(framed(handshake.CHALLENGE + b"{sha256}" + b"x" * 40)), shown)
-    assert isinstance(error, NotAuthorisedError)
+    assert isinstance(error, ServerUnreachableError)  # it may be there the next time
     assert "does not speak TLS: leave out --tls (FARM_TLS)" in str(error)
 
 
