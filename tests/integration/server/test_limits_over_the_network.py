@@ -18,7 +18,7 @@ from farm.server import budget, manager
 from farm.wire import codec
 from farm.wire.frames import header
 from farm.wire.identity import client_context
-from farm.wire.messages import GetNodes, GetSpec, GetStatus, ListBatches, Nodes, Refused
+from farm.wire.messages import GetNodes, GetSpec, GetStatus, ListBatches, Nodes, Refused, SpecFound
 from farm.wire.tunnel import Tunnel
 
 ELSEWHERE = "127.0.0.2"
@@ -244,13 +244,36 @@ def test_one_that_trickles_is_cut_off_when_others_wait(serve, log, asker, hasty)
     )
 
 
-def test_who_asks_for_much_and_reads_nothing_is_cut_off(serve, log, asker):
-    server = serve(limits=Limits(max_queued=20 * MIB))
+def ask_at_once(peer, request, times: int) -> None:
+    """Send the same request many times, without a look at the answers."""
+    frame = codec.encode(1, request)
+    peer.channel._sock.setblocking(True)
+    peer.channel._sock.sendall((header(len(frame)) + frame) * times)
+    peer.channel._sock.setblocking(False)
+
+
+def test_who_asks_for_much_at_once_gets_it_as_it_reads(serve, asker):
+    server = serve()
     large_batch(server, MIB)
     peer = asker(server)
-    frame = codec.encode(1, GetSpec(1))
-    peer.channel._sock.setblocking(True)
-    peer.channel._sock.sendall((header(len(frame)) + frame) * 500)
+    ask_at_once(peer, GetSpec(1), 100)
+    admission = server.server.admission
+
+    def unsent() -> int:
+        return server.call(lambda: max(c.unsent for c in admission.connections))
+
+    eventually(lambda: unsent() > 4 * MIB, "the server waits for it to read")
+    with server.session() as session:
+        assert len(session.batches()) == 1
+    assert unsent() < 7 * MIB
+    assert {type(peer.hear()[1]) for _ in range(100)} == {SpecFound}
+
+
+def test_of_those_who_read_nothing_the_one_with_most_is_cut_off(serve, log, asker):
+    server = serve(limits=Limits(max_queued=20 * MIB))
+    large_batch(server, MIB)
+    for _ in range(6):
+        ask_at_once(asker(server), GetSpec(1), 100)
     assert "(--max-queued)" in log.wait("cut off: it has not read ")
     with server.session() as session:
         assert len(session.batches()) == 1
