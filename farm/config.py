@@ -63,11 +63,17 @@ def _port(value: Any) -> int:
     return number
 
 
-def _count(value: Any) -> int:
-    number = _whole(value)
-    if number < 1:
-        raise ValueError("it is a number of at least 1")
-    return number
+def _at_least(least: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = _whole(value)
+        if number < least:
+            raise ValueError(f"it is a number of at least {least}")
+        return number
+
+    return read
+
+
+_count = _at_least(1)
 
 
 def _seconds(value: Any) -> float:
@@ -204,7 +210,8 @@ LIMITS = (
     _limit("max_frame", _bytes(16 * MIB, 1024 * MIB), "Bytes of one message."),
     _limit("max_queued", _bytes(1, 1 << 50), "Bytes of messages that wait in memory, each way."),
     _limit("max_batch", _bytes(1, 1 << 60), "Bytes of the arguments and code of one batch."),
-    _limit("max_requests", _count, "Requests of one connection in a second."),
+    # A node says some five things before it can do anything.
+    _limit("max_requests", _at_least(10), "Requests of one connection in a second."),
 )
 
 SERVE = (SERVE_HOST, SERVE_PORT, AUTHKEY_FILE, TLS, INSECURE, DATA, DURABILITY, KEEP, *LIMITS)

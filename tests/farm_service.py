@@ -88,7 +88,7 @@ class Clock:
 class Line:
     """The connection of a peer: what was sent is in ``sent``, unasked messages in ``pushed``."""
 
-    closing = False
+    closing = full = False
 
     def __init__(self, name: str) -> None:
         self.address = name

@@ -15,6 +15,7 @@ from typing import Protocol
 from farm.errors import ProtocolError
 from farm.limits import Limits
 from farm.server.budget import FREE, Allowance, Budget
+from farm.server.dialect import Dialect
 from farm.server.door import Door, Pass
 from farm.server.outflow import Outflow
 from farm.wire import handshake
@@ -32,23 +33,6 @@ HINT_SECONDS = 1.0
 
 _CLIENT_HELLO = b"\x16\x03"
 """How a peer begins that speaks TLS (RFC 8446, section 5.1)."""
-
-
-class Dialect(Protocol):
-    """What is spoken on a connection once the peer is known."""
-
-    def receive(self, frame: bytes) -> None:
-        """A frame has come.
-
-        Raises:
-            ProtocolError: the connection is to be closed.
-        """
-
-    def refuse(self, head: bytes, code: str, text: str) -> None:
-        """A frame is not served; ``head`` is how it begins."""
-
-    def lost(self) -> None:
-        """The connection is gone."""
 
 
 class Registry(Protocol):
@@ -207,6 +191,8 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._wait_for_peer(VANISHED_SECONDS)
         self._registry.emptied(self)
+        if self._dialect is not None:
+            self._dialect.relieved()
         self._go_on()
 
     def _wait_for_peer(self, seconds: float) -> None:
@@ -353,6 +339,11 @@ class Connection(asyncio.Protocol):
     def closing(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._transport is None or self._transport.is_closing()
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer has much to read before it is to be sent more."""
+        return self._full
 
     @property
     def unsent(self) -> int:

@@ -25,7 +25,8 @@ from typing import Any
 from farm.errors import AddressError, JournalError
 from farm.limits import DEFAULTS, Limits
 from farm.server.admission import Admission
-from farm.server.connection import Connection, Dialect
+from farm.server.connection import Connection
+from farm.server.dialect import Dialect
 from farm.server.door import Door, KeyDoor, TlsDoor
 from farm.server.journal import Journal
 from farm.server.nodes import SWEEP_SECONDS

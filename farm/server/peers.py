@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,6 +54,7 @@ class Peer:
         self.node = 0
         self._muted = False
         self.waiters: set[Waiter | None] = set()
+        self._unmade: deque[tuple[int, Callable[[], Message]]] = deque()
 
     @property
     def address(self) -> str:
@@ -99,7 +101,17 @@ class Peer:
         """Answer a request with what ``make`` gives; an error of it becomes the answer."""
         if self._connection.closing:
             return  # what nobody hears need not be read from the journal
+        if self._connection.full:
+            # However much was asked for at once, so much of it is in memory and no more; and the
+            # others need not wait until all of it is made.
+            self._unmade.append((number, make))
+            return
         self._guarded(number, "an answer", lambda: self.reply(number, make()))
+
+    def relieved(self) -> None:
+        """The peer has read: make answers that have waited for that."""
+        while self._unmade and not self._connection.full:
+            self.answer(*self._unmade.popleft())
 
     def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:
         try:
@@ -126,6 +138,7 @@ class Peer:
             if waiter is not None:
                 self._forget(waiter)
         self.waiters.clear()
+        self._unmade.clear()
         self._gone(self)
 
     def reply(self, number: int, body: Message) -> None:

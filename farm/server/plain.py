@@ -17,8 +17,9 @@ from typing import Any
 
 from farm.errors import ProtocolError, RequestError
 from farm.server import permits
-from farm.server.connection import Connection, Dialect
+from farm.server.connection import Connection
 from farm.server.core import Core
+from farm.server.dialect import Dialect
 from farm.server.queue import Caller
 from farm.wire import builtins
 from farm.wire.messages import PROTOCOL
@@ -119,6 +120,9 @@ class PlainDialect:
         del head
         kind = ValueError if code == "too-large" else RuntimeError
         self._reply(_error(kind(text)))  # after the answers that are still to come
+
+    def relieved(self) -> None:
+        """There is nothing more to say: one request is answered at a time."""
 
     def lost(self) -> None:
         """What the peer took comes back, and nobody waits for it."""

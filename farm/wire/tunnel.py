@@ -69,7 +69,6 @@ class Tunnel:
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
         self.established = False
         """Whether this end has accepted the peer. A server's refusal may still come."""
-        self._over = False  # the peer has said that nothing more follows
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -87,8 +86,6 @@ class Tunnel:
         Raises:
             TunnelError: the peer is not accepted, does not accept this end, or speaks no TLS.
         """
-        if self._over:
-            return b"", b""  # it would be kept, and never read
         self._incoming.write(data)
         try:
             said = self._read() if self.established or self._shake() else b""
@@ -133,8 +130,7 @@ class Tunnel:
             return bytes(said)  # there is no more of it for now
         except ssl.SSLZeroReturnError:
             pass  # both ends have said goodbye
-        self._over = True
-        self._incoming.read()
+        self._incoming.read()  # what follows the peer's goodbye would be kept, and never read
         return bytes(said)
 
     def _broken(self, error: ssl.SSLError) -> TunnelError:

@@ -66,7 +66,7 @@ class SimulatedJournal(Journal):
 class Wire:
     """What a `Peer` takes for its connection."""
 
-    closing = False
+    closing = full = False
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe

@@ -46,7 +46,8 @@ def test_values_are_read(setting, text, value):
      (config.PROCESSES, [1]), (config.DURABILITY, "ssd"), (config.DURABILITY, True),
      (config.KEEP, "soon"), (config.KEEP, "90"), (config.KEEP, "0d"), (config.KEEP, "-1d"),
      (config.KEEP, "1h 1h"), (config.KEEP, "d"), (config.KEEP, [1]),
-     (config.LIMITS[5], "16MB"), (config.LIMITS[5], "1025MiB"), (config.LIMITS[0], "0")],
+     (config.LIMITS[5], "16MB"), (config.LIMITS[5], "1025MiB"), (config.LIMITS[0], "0"),
+     (config.LIMITS[-1], "9")],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_and_its_source_named(setting, text):
     with pytest.raises(ConfigError, match=rf"^{setting.flag}: .* cannot be used"):

@@ -160,6 +160,7 @@ class Dialect:
         self.received: list[bytes] = []
         self.refused: list[tuple[bytes, str]] = []
         self.gone = False
+        self.reliefs = 0
 
     def receive(self, frame: bytes) -> None:
         self.received.append(frame)
@@ -168,6 +169,9 @@ class Dialect:
 
     def refuse(self, head: bytes, code: str, _text: str) -> None:
         self.refused.append((head, code))
+
+    def relieved(self) -> None:
+        self.reliefs += 1
 
     def lost(self) -> None:
         self.gone = True

@@ -119,9 +119,22 @@ def test_who_does_not_read_is_not_served_until_it_does(by_hand):
     assert not network.reads
     peer.say(b"request")
     assert dialect.received == [b"farm"]
+    assert (connection.full, dialect.reliefs) == (True, 0)
     network.take(5 * MIB)
     assert network.reads
+    assert (connection.full, dialect.reliefs) == (False, 1)
     assert dialect.received == [b"farm", b"request"]
+
+
+def test_what_waited_is_sent_before_more_is_asked(by_hand):
+    connection, network, peer, dialect = by_hand().known(Network(takes=False))
+    dialect.relieved = lambda: connection.send(bytes(5 * MIB))
+    connection.send(bytes(5 * MIB))
+    peer.say(b"request")
+    network.take(5 * MIB)
+    assert connection.full, "again"
+    assert not network.reads
+    assert dialect.received == [b"farm"]
 
 
 def test_who_reads_nothing_in_its_time_is_cut_off(by_hand, clock, lines):

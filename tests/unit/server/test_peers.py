@@ -12,7 +12,7 @@ from farm.errors import ProtocolError
 from farm.server import peers
 from farm.wire import codec
 from farm.wire.leases import Want
-from farm.wire.messages import GetNodes, GetStatus, Nodes, Refused
+from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Nodes, Refused
 
 UNREAD = msgspec.msgpack.encode([7, ["GetStatus", 5]])
 """Request 7, whose reference is no text."""
@@ -76,6 +76,51 @@ def test_who_waits_for_very_much_is_busy(world, monkeypatch):
     assert world.refused(GetNodes()) == "busy"
     world.clock.pass_time(10.1)
     assert isinstance(world.ask(GetNodes()), Nodes)
+
+
+def test_who_has_much_to_read_gets_more_as_it_reads(world, line):
+    """However much it asked for at once: what waits is not made, nor read, nor kept."""
+    made: list[int] = []
+
+    def answer(number: int) -> Done:
+        made.append(number)
+        line.full = number % 2 == 0
+        return Done()
+
+    for number in range(1, 7):
+        world.peer.answer(number, lambda number=number: answer(number))
+    assert made == [1, 2]
+    for reads in ([3, 4], [5, 6], []):
+        line.full = False
+        made.clear()
+        world.peer.relieved()
+        assert made == reads
+    assert set(line.sent) == {1, 2, 3, 4, 5, 6}
+
+
+def test_for_who_reads_no_more_nothing_is_made(world, line):
+    line.full = True
+    for number in (1, 2):
+        world.peer.answer(number, lambda: pytest.fail("nobody hears it"))
+    line.full, line.closing = False, True
+    world.peer.relieved()
+    world.peer.lost()
+    line.closing = False
+    world.peer.relieved()
+    assert line.sent == {}
+
+
+def test_an_answer_that_cannot_be_made_later_is_an_error_then(world, line):
+    batch = world.submit(1)
+    line.full = True
+    number = world.send(world.peer, GetSpec(batch))
+    world.clock.turn()
+    world.core.cancel(batch)
+    world.core.forget(batch)
+    world.clock.turn()
+    line.full = False
+    world.peer.relieved()
+    assert line.sent[number].code == "unknown-batch"
 
 
 def test_a_bug_is_logged_and_not_told(world, caplog):
