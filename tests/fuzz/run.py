@@ -123,7 +123,7 @@ class Report:
             for kind in sorted(least)
         ]
         lines += [
-            f"a {calls.kind} client meanwhile: {len(calls.calls):,} calls, "
+            f"a client ({calls.kind}) meanwhile: {len(calls.calls):,} calls, "
             f"p50 {1000 * calls.quantile(0.5):.1f} ms, p99 {1000 * calls.quantile(0.99):.1f} ms "
             f"(in the worst {WINDOW:g} s {1000 * calls.worst_window():.1f} ms), "
             f"at most {1000 * calls.quantile(1.0):.0f} ms"
