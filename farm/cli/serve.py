@@ -160,8 +160,7 @@ def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
             "Start a node on this machine:",
             line,
             "Other machines cannot reach this server: it listens on this machine alone. To let",
-            "them, make certificates, `farm keygen --tls DIR`, and start it with",
-            "  farm serve --host 0.0.0.0 --tls DIR",
+            *_how_to_be_reached(way_in.directory),
         ]
     if way_in.directory is not None:
         return [
@@ -171,6 +170,16 @@ def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
     if way_in.key_file is None:
         return [f"Start a node on another machine, with {KEY_VARIABLE} as it is here:", line]
     return ["Start a node on another machine, with a copy of the key file at this place:", line]
+
+
+def _how_to_be_reached(directory: Path | None) -> list[str]:
+    if directory is None:
+        return [
+            "them, make certificates, `farm keygen --tls DIR`, and start it with",
+            "  farm serve --host 0.0.0.0 --tls DIR",
+        ]
+    line = f"  farm serve --host 0.0.0.0 --tls {shlex.quote(str(directory))}"
+    return ["them, start it with", line]
 
 
 def _bundle_of(directory: Path) -> Path:

@@ -116,10 +116,9 @@ class Admission:
         self.budget.sweep(now)
         self._complaints.sweep(now)
         holds = self.door.refresh()
-        if holds is not None:
-            for connection in self.connections:
-                if connection.holder is not None and not holds(connection.holder):
-                    connection.cut_off(f"what it came in with ({connection.holder.holder}) is void")
+        for connection in self.connections:
+            if connection.holder is not None and not holds(connection.holder):
+                connection.cut_off(f"what it came in with ({connection.holder.holder}) is void")
 
     def close(self) -> None:
         """Close every connection after what was sent."""

@@ -10,14 +10,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from farm.errors import ProtocolError
-from farm.limits import Limits
-from farm.server.budget import FREE, Allowance, Budget
+from farm.server.budget import FREE, Allowance
 from farm.server.dialect import Dialect
-from farm.server.door import Door, Pass
+from farm.server.door import Pass
 from farm.server.outflow import Outflow
+from farm.server.registry import Registry
 from farm.wire import handshake
 from farm.wire.channel import VANISHED_SECONDS, be_patient, tune
 from farm.wire.frames import FrameReader, Oversized, header
@@ -28,37 +27,17 @@ log = logging.getLogger("farm.server")
 PLAIN_FRAME = 8 * 1024 * 1024
 """Bytes of a plain client's request: its pickle is read by Python code, in the server's loop."""
 
+MAX_HELLO = 32 * 1024
+"""Bytes of a TLS handshake: with the certificates of a farm it has less than four thousand."""
+
+MAX_AT_ONCE = 32
+"""Requests of one connection that are taken in one turn of the loop; then others have theirs."""
+
 HINT_SECONDS = 1.0
 """A peer that is silent for so long where TLS is spoken waits for the server to begin."""
 
 _CLIENT_HELLO = b"\x16\x03"
 """How a peer begins that speaks TLS (RFC 8446, section 5.1)."""
-
-
-class Registry(Protocol):
-    """All connections of a server: `Connection` tells it of its coming and going."""
-
-    limits: Limits
-    door: Door
-    budget: Budget
-
-    def came(self, connection: Connection) -> str | None:
-        """Why it cannot stay, if it cannot."""
-
-    def met(self, connection: Connection) -> None:
-        """The peer may come in."""
-
-    def went(self, connection: Connection) -> None:
-        """It is closed."""
-
-    def filled(self, connection: Connection) -> None:
-        """The peer does not read its answers."""
-
-    def emptied(self, connection: Connection) -> None:
-        """It reads again."""
-
-    def complain(self, connection: Connection, what: str) -> None:
-        """Log what is wrong with the peer."""
 
 
 class Connection(asyncio.Protocol):
@@ -81,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._full = False  # of answers that the peer has not read
         self._room = 0  # bytes that a long message on its way was promised, or waits for
         self._waits = False  # for that room
+        self._yields = False  # to the other connections, until the next turn of the loop
         self._challenged = False
         self._allowance: Allowance | None = None
         self._reader = FrameReader(handshake.MAX_FRAME)
@@ -132,6 +112,9 @@ class Connection(asyncio.Protocol):
             self.cut_off("it speaks TLS, and this server does not")
             return
         self.received += len(data)
+        if self.received > MAX_HELLO and not (self._tunnel is None or self._tunnel.established):
+            self.cut_off(f"more than {MAX_HELLO} bytes before its tunnel is there")
+            return
         if self._plain:
             self._acknowledge()
         self._reader.feed(data if self._tunnel is None else self._unwrapped(data))
@@ -223,11 +206,7 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """Take the frames that have come, for as long as nothing holds them back."""
         try:
-            while not (self.closing or self._held or self._full):
-                part = self._reader.take()
-                if part is None:
-                    break
-                self._take(part)
+            self._take_some()
             self._reserve()
         except handshake.KeyRefusedError as error:
             self._registry.complain(self, f"refused: {error}")
@@ -235,6 +214,21 @@ class Connection(asyncio.Protocol):
             self.close()
         except ProtocolError as error:
             self.cut_off(str(error))
+
+    def _take_some(self) -> None:
+        for _ in range(MAX_AT_ONCE):
+            if self.closing or self._held or self._full or self._yields:
+                return
+            part = self._reader.take()
+            if part is None:
+                return
+            self._take(part)
+        self._yields = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._yields = False
+        self._go_on()
 
     def _take(self, part: bytes | Oversized) -> None:
         if self._dialect is None:
@@ -296,7 +290,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.closing:
             return
         too_much = self._held and self._reader.buffered > self._reader.limit
-        if self._full or self._waits or too_much:
+        if self._full or self._waits or self._yields or too_much:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

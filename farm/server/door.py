@@ -32,11 +32,13 @@ class Pass:
         role: one of `farm.wire.roles.ROLES`.
         holder: the key's file or the certificate's name, for people.
         key: the key; None for a certificate.
+        until: when it expires, in seconds since the epoch; None for a key.
     """
 
     role: str
     holder: str
     key: Key | None = None
+    until: float | None = None
 
 
 class Door(Protocol):
@@ -62,8 +64,8 @@ class Door(Protocol):
             ProtocolError: it came too late for what it has shown; it may come again.
         """
 
-    def refresh(self) -> Callable[[Pass], bool] | None:
-        """Look at the files again; if they have changed, which passes still hold."""
+    def refresh(self) -> Callable[[Pass], bool]:
+        """Look at the files again: which passes hold now."""
 
 
 class KeyDoor:
@@ -104,7 +106,7 @@ class KeyDoor:
         assert key is not None
         return Pass(key.role, key.name, key)
 
-    def refresh(self) -> Callable[[Pass], bool] | None:
+    def refresh(self) -> Callable[[Pass], bool]:
         """Read the key files again; passes hold as long as their keys are there."""
         self._keyring.refresh()
         # Not only when this call saw the change: `_new_keys` may have seen it first. A key whose
@@ -132,7 +134,14 @@ class TlsDoor:
 
     def _load(self) -> ssl.SSLContext:
         identity.check_server(self._directory, time.time())
-        return identity.server_context(self._directory)
+        context = identity.server_context(self._directory)
+        if not context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF:
+            # Whoever takes the list away would let in again who was revoked.
+            raise ConfigError(
+                f"there is no {identity.REVOKED} in {self._directory}, the list of what was "
+                f"revoked: copy it there from the authority's directory (ca/{identity.REVOKED})"
+            )
+        return context
 
     def _look(self) -> list[tuple[str, int, int, int]]:
         found = []
@@ -169,23 +178,29 @@ class TlsDoor:
         role, name = identity.role_of(tunnel.peer())
         if role not in ROLES:
             raise ProtocolError(f"its certificate ({name}) has the role {role}: no client has that")
-        return Pass(role, f"certificate {name}")
+        until = ssl.cert_time_to_seconds(tunnel.peer()["notAfter"])
+        return Pass(role, f"certificate {name}", until=until)
 
-    def refresh(self) -> Callable[[Pass], bool] | None:
+    def refresh(self) -> Callable[[Pass], bool]:
         """Read the files again if they have changed; then everybody shows a certificate anew.
 
         What was revoked is known to the library that checks certificates, and to nobody else.
         """
         seen = self._look()
         if seen == self._seen:
-            return None
+            return _is_valid
         try:
             self._context = self._load()
         except ConfigError as error:
             if str(error) != self._told:  # it is tried again with each look
                 log.error("%s. The former certificates and revocations stay in use", error)  # noqa: TRY400
             self._told = str(error)
-            return None
+            return _is_valid
         self._seen, self._told = seen, ""
         log.warning("the certificates or the list of revoked ones have changed: all connect anew")
         return lambda _: False
+
+
+def _is_valid(held: Pass) -> bool:
+    """Whether a certificate has not expired meanwhile."""
+    return held.until is None or held.until > time.time()

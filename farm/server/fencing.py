@@ -37,6 +37,9 @@ class Sessions:
         """
         if not session:
             return
+        if peer.session not in ("", session):
+            raise RequestError("bad-request", "this connection is of another session")
+        peer.session = session
         known, reference = self._latest.get(session, (0, weakref.ref(peer)))
         if connection < known:
             peer.mute()

@@ -113,7 +113,10 @@ class NodeDesk:
         _check_number(request.held, MAX_CLAIMS)
         held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
         _checked([(claim.index, claim.index + 1) for claim in request.failed])
-        node = self._by_token.get(request.token) or self._new(request)
+        node = self._by_token.get(request.token)
+        if peer.node and (node is None or node.id != peer.node):
+            raise RequestError("bad-request", "this connection is of another node")
+        node = node or self._new(request)
         if node.peer is not None and node.peer is not peer:
             node.peer.node = 0
             node.peer.close()

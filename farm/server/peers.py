@@ -46,6 +46,7 @@ class Peer:
         role: str = "admin",
     ) -> None:
         self.role = role
+        self.session = ""
         self._unread = 0
         self._connection = connection
         self._handlers = handlers

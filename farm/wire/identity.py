@@ -52,7 +52,7 @@ def find_identity(directory: Path, names: Sequence[str]) -> Path:
     """
     candidates = [directory, *(directory / name for name in names)]
     for candidate in candidates:
-        if (candidate / IDENTITY).is_file():
+        if os.path.isfile(candidate / IDENTITY):  # noqa: PTH113 - False also where it may not look
             return candidate
     raise ConfigError(
         f"there is no {IDENTITY} in {directory}, nor in its {' or '.join(names)}: --tls names a "
@@ -120,7 +120,7 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
     check_private(identity / IDENTITY)
     _load(lambda path: _load_pair(context, path), identity / IDENTITY)
     _load(context.load_verify_locations, identity / AUTHORITY)
-    if (identity / REVOKED).exists():
+    if os.path.lexists(identity / REVOKED):
         _load(context.load_verify_locations, identity / REVOKED)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context

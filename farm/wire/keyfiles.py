@@ -56,7 +56,7 @@ def check_name(name: str) -> str:
 
 
 def _is_name(name: str) -> bool:
-    return name != OLD and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) is not None
+    return name != OLD and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name) is not None
 
 
 def key_path(base: Path, role: str | None = None, name: str | None = None) -> Path:
@@ -254,6 +254,9 @@ def check_key(key: bytes, where: str) -> bytes:
     Raises:
         ConfigError: it is too short.
     """
+    if not all(0 < byte < 127 for byte in key):
+        # HMAC takes a key with a zero byte at its end for the one without.
+        raise ConfigError(f"{where} holds something else than a key: `farm keygen` makes one.")
     if len(key) < MIN_KEY_BYTES:
         raise ConfigError(
             f"{where} holds {len(key)} bytes; a key has at least {MIN_KEY_BYTES}. "

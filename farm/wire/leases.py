@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from farm.wire.messages import Block, Claims, Failure, Few, Int, Message, Range
+from farm.wire.messages import Block, Claims, Failure, Few, Int, Message, Name, Range
 
 
 class Held(Message):
@@ -39,7 +39,7 @@ class Join(Message):
     name: str
     slots: Int
     held: Annotated[list[Held], Claims]
-    token: str
+    token: Name
     draining: bool = False
     failed: Annotated[list[Unheard], Claims] = msgspec.field(default_factory=list)
 

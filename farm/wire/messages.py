@@ -20,6 +20,9 @@ PROTOCOL = 2
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """A number that every part of a server can keep: what is outside is refused as it is read."""
 
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+"""A text that the server remembers."""
+
 MAX_ITEMS = 5_000
 """Ranges, parts, failures or outcomes in one message: each takes the server some 20 microseconds,
 and the others wait meanwhile. Farm's own peers send more than a thousand in several messages."""
@@ -48,9 +51,9 @@ class Hello(Message):
     from an earlier one is not served. Without a session it stands for itself.
     """
 
-    version: str
-    python: str
-    session: str = ""
+    version: Name
+    python: Name
+    session: Name = ""
     connection: Int = 0
 
 
@@ -97,7 +100,7 @@ class Submit(Message):
     means that no task begins before `Resume` (of `farm.wire.controls`).
     """
 
-    token: str
+    token: Name
     name: str
     total: Int
     options: Options

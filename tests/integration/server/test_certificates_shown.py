@@ -213,6 +213,7 @@ def test_a_nodes_certificate_cannot_pose_as_the_servers(serve, served, log, monk
     with pytest.raises(ConfigError, match=r"cannot be a server's: .* unsuitable"):
         serve(tls=served.tls / "worker")
     # Who poses does not run this check.
+    shutil.copy(served.tls / "server/crl.pem", served.tls / "worker")
     monkeypatch.setattr(identity, "check_server", lambda *_: None)
     server = serve(tls=served.tls / "worker")
     with pytest.raises(NotAuthorisedError, match="unsuitable certificate purpose"):

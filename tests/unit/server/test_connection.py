@@ -12,6 +12,7 @@ from farm_service import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm.server.connection import MAX_AT_ONCE, MAX_HELLO
 from farm.wire import handshake
 from farm.wire.credentials import BY_CERTIFICATE
 from farm.wire.identity import client_context
@@ -145,6 +146,30 @@ def test_who_stalls_in_the_handshake_of_tls_is_cut_off(by_hand, template, clock,
     clock.pass_time(0.2)
     assert network.end == "aborted"
     assert lines() == ["cut off: no first request within 2 s (--handshake-timeout)"]
+
+
+def test_a_handshake_of_tls_that_does_not_end_is_not_kept(by_hand, template, lines):
+    _, network = by_hand(tls=template / "server").call()
+    message = b"\x01\x01\xff\xff" + b"x" * MAX_HELLO  # a ClientHello that claims 131,071 bytes
+    records = (message[at : at + 0x3FFF] for at in range(0, len(message), 0x3FFF))
+    hello = b"".join(b"\x16\x03\x01" + len(r).to_bytes(2, "big") + r for r in records)
+    network.protocol.data_received(hello[:MAX_HELLO])
+    assert network.end == ""
+    network.protocol.data_received(hello[MAX_HELLO:])
+    assert network.end == "aborted"
+    assert lines() == [f"cut off: more than {MAX_HELLO} bytes before its tunnel is there"]
+
+
+def test_many_requests_that_come_at_once_are_taken_in_several_turns(by_hand, clock):
+    _, network, peer, dialect = by_hand().known()
+    dialect.received.clear()
+    sent = [b"%d" % number for number in range(3 * MAX_AT_ONCE)]
+    peer.say(*sent)
+    assert dialect.received == sent[:MAX_AT_ONCE]
+    assert not network.reads
+    clock.turn()
+    assert dialect.received == sent
+    assert network.reads
 
 
 def test_what_is_no_tls_is_logged_with_the_reason(by_hand, template, lines):

@@ -119,6 +119,9 @@ def test_a_change_that_a_newcomer_brought_to_light_makes_passes_void_too(door, b
 # -- certificates -----------------------------------------------------------------------------
 
 
+ANYBODY = Pass("work", "certificate worker")
+
+
 def shake_hands(door: TlsDoor, identity) -> Tunnel:
     """The server's end of a tunnel with the holder of a certificate."""
     client, server = Tunnel(client_context(identity), server=False), door.tunnel()
@@ -133,7 +136,8 @@ def test_who_has_a_certificate_comes_in_as_what_it_says(tls):
     for name, role in (("worker", "work"), ("client", "submit"), ("admin", "admin")):
         tunnel = shake_hands(door, tls / name)
         door.check(tunnel)
-        assert door.admit(door.handshake(), tunnel) == Pass(role, f"certificate {name}")
+        held = door.admit(door.handshake(), tunnel)
+        assert (held.role, held.holder) == (role, f"certificate {name}")
 
 
 def test_the_challenge_in_a_tunnel_has_nothing_to_prove(tls):
@@ -163,7 +167,7 @@ def test_a_certificate_without_a_role_lets_nobody_in(tls, names, why):
 def test_passes_hold_as_long_as_no_file_changes(tls):
     door = TlsDoor(tls / "server")
     shake_hands(door, tls / "worker")
-    assert door.refresh() is None
+    assert door.refresh()(ANYBODY)
 
 
 @pytest.mark.parametrize("change", ["revoke", "renew"])
@@ -173,9 +177,8 @@ def test_after_a_change_all_come_in_anew(tls, caplog, change):
     held = door.admit(door.handshake(), tunnel)
     getattr(Authority.open(tls), change)("client" if change == "revoke" else "server")
     holds = door.refresh()
-    assert holds is not None
     assert not holds(held)
-    assert door.refresh() is None
+    assert door.refresh()(ANYBODY)
     again = shake_hands(door, tls / "worker")
     assert door.admit(door.handshake(), again).role == "work"
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
@@ -185,7 +188,7 @@ def test_what_was_revoked_does_not_come_in_again(tls):
     door = TlsDoor(tls / "server")
     shake_hands(door, tls / "worker")
     Authority.open(tls).revoke("worker")
-    assert door.refresh() is not None
+    assert not door.refresh()(ANYBODY)
     with pytest.raises(TunnelError, match="revoked"):
         shake_hands(door, tls / "worker")
 
@@ -195,7 +198,7 @@ def test_who_was_on_the_way_in_when_it_was_revoked_does_not_come_in(tls):
     handshake, tunnel = door.handshake(), shake_hands(door, tls / "worker")
     door.check(tunnel)
     Authority.open(tls).revoke("worker")
-    assert door.refresh() is not None
+    assert not door.refresh()(ANYBODY)
     with pytest.raises(ProtocolError, match="have changed since it connected"):
         door.admit(handshake, tunnel)
 
@@ -208,7 +211,7 @@ def test_where_the_files_cannot_be_read_the_former_ones_stay_until_they_can(tls,
     shutil.copy(revoked, tls / "kept.pem")
     revoked.write_text("half of it")
     for _ in range(3):
-        assert door.refresh() is None
+        assert door.refresh()(ANYBODY)
     [told] = caplog.records
     assert told.levelno == logging.ERROR
     assert told.exc_info is None
@@ -216,7 +219,7 @@ def test_where_the_files_cannot_be_read_the_former_ones_stay_until_they_can(tls,
     assert door.admit(door.handshake(), tunnel).role == "work"
     assert door.admit(door.handshake(), shake_hands(door, tls / "client")).role == "submit"
     shutil.copy(tls / "kept.pem", revoked)
-    assert door.refresh() is not None
+    assert not door.refresh()(ANYBODY)
     with pytest.raises(TunnelError, match="revoked"):
         shake_hands(door, tls / "client")
 
@@ -231,11 +234,37 @@ def test_what_cannot_be_read_for_a_moment_is_read_a_moment_later(tls, monkeypatc
             raise ConfigError("cannot use it: Too many open files")
 
         patched.setattr("farm.wire.identity.server_context", fails)
-        assert door.refresh() is None
-    assert door.refresh() is not None
+        assert door.refresh()(ANYBODY)
+    assert not door.refresh()(ANYBODY)
 
 
 def test_a_server_does_not_begin_with_certificates_that_it_cannot_use(tls):
     (tls / "server/identity.pem").chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         TlsDoor(tls / "server")
+
+
+def test_a_server_does_not_begin_without_a_list_of_what_was_revoked(tls):
+    (tls / "server/crl.pem").unlink()
+    with pytest.raises(ConfigError, match=r"there is no crl.pem in .*server, the list of what was"):
+        TlsDoor(tls / "server")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_who_takes_the_list_away_lets_nobody_in_again(tls, link):
+    Authority.open(tls).revoke("worker")
+    door, revoked = TlsDoor(tls / "server"), tls / "server/crl.pem"
+    revoked.unlink()
+    if link:
+        revoked.symlink_to(tls / "nowhere")
+    assert door.refresh()(ANYBODY)
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "worker")
+
+
+def test_a_pass_ends_with_its_certificate(tls, monkeypatch):
+    door = TlsDoor(tls / "server")
+    held = door.admit(door.handshake(), shake_hands(door, tls / "worker"))
+    assert door.refresh()(held)
+    monkeypatch.setattr("farm.server.door.time.time", lambda: held.until + 1)
+    assert not door.refresh()(held)

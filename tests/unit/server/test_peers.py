@@ -11,8 +11,8 @@ from farm_service import World
 from farm.errors import ProtocolError
 from farm.server import peers
 from farm.wire import codec
-from farm.wire.leases import Want
-from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Nodes, Refused
+from farm.wire.leases import Join, Joined, Want
+from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Hello, Nodes, Refused, Welcome
 
 UNREAD = msgspec.msgpack.encode([7, ["GetStatus", 5]])
 """Request 7, whose reference is no text."""
@@ -46,6 +46,23 @@ def test_who_sends_many_that_cannot_be_read_is_cut_off(world, line):
         assert line.sent.pop(7).code == "bad-request"
     with pytest.raises(ProtocolError, match="not a request"):
         world.peer.receive(UNREAD)
+
+
+def test_a_connection_is_of_one_session_and_of_one_node(world):
+    peer = world.connect("one")
+    assert isinstance(world.ask(Hello("1", "3", "first", 1), peer), Welcome)
+    assert world.ask(Hello("1", "3", "second", 1), peer).code == "bad-request"
+    assert isinstance(world.ask(Hello("1", "3", "first", 2), peer), Welcome)
+    assert isinstance(world.ask(Join("n", 1, [], "token"), peer), Joined)
+    assert world.ask(Join("n", 1, [], "another"), peer).code == "bad-request"
+    assert isinstance(world.ask(Join("n", 1, [], "token"), peer), Joined)
+
+
+@pytest.mark.parametrize(
+    "request_", [Hello("1", "3", "x" * 201), Hello("1" * 201, "3"), Join("n", 1, [], "x" * 201)]
+)
+def test_what_is_remembered_of_a_peer_is_short(world, request_):
+    assert world.refused(request_) == "bad-request"
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x92\x00\x91\xa1x", b"{}"])
