@@ -103,7 +103,7 @@ class _WayIn:
         directory = settings.values[config.TLS]
         if directory is None:
             return cls(*settings.keyring())
-        nobodys = Keyring.of(secrets.token_bytes(MIN_KEY_BYTES))
+        nobodys = Keyring.of(secrets.token_urlsafe(MIN_KEY_BYTES).encode())
         return cls(nobodys, None, find_identity(directory, FOR_SERVER), directory)
 
     @property
