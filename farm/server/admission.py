@@ -47,9 +47,9 @@ class Admission:
     def came(self, connection: Connection) -> str | None:
         """A connection has come; why it cannot stay, if it cannot.
 
-        Where too many peers are unknown, or there is no room because of them, the one that has
-        been so for longest goes: a handshake takes milliseconds, so that it is a silent one, and
-        newcomers are served.
+        Where too many peers are unknown, or there is no room because of them, the one goes that has
+        been so for longest, of the address that has most: a handshake takes milliseconds, so that
+        it is a silent one, and newcomers are served.
         """
         host = connection.host
         is_full = len(self._all) >= self._most
@@ -71,8 +71,12 @@ class Admission:
         return None
 
     def _cut_oldest(self, why: str) -> None:
+        # Of the address that has most of them, so that one that opens very many harms itself alone.
+        crowd = Counter(connection.host for connection in self._unknown)
+        most = max(crowd.values())
+        oldest = next(one for one in self._unknown if crowd[one.host] == most)
         # Taken out now, and not when it is closed: many may come in the same turn of the loop.
-        oldest, _ = self._unknown.popitem(last=False)
+        del self._unknown[oldest]
         oldest.cut_off(why)
 
     def met(self, connection: Connection) -> None:

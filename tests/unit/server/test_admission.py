@@ -120,6 +120,14 @@ def test_of_too_many_strangers_the_oldest_goes(account):
     assert strangers[1].cut == ["more than 2 peers are unknown (--max-unknown)"]
 
 
+def test_an_address_with_very_many_strangers_harms_itself_alone(account):
+    admission = account(max_unknown=3)
+    (slow,) = came(admission, Caller("192.0.2.7"))
+    flood = came(admission, *(Caller("192.0.2.1") for _ in range(50)))
+    assert slow.cut == []
+    assert [len(caller.cut) for caller in flood] == [1] * 48 + [0] * 2
+
+
 def test_of_many_strangers_that_come_at_once_each_is_cut_off_once(account):
     """Before the loop has closed a single one of them."""
     admission = account(max_unknown=5)
