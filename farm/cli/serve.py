@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import secrets
 import shlex
@@ -77,8 +76,6 @@ def command(
     )
     server = manager.get_server()
     output = output_of(ctx)
-    # What is there by now stays: the collector need not look at it again and again.
-    gc.freeze()
     server.serve_forever(lambda: _tell(output, server, way_in, directory))
 
 

@@ -28,7 +28,7 @@ PLAIN_FRAME = 8 * 1024 * 1024
 """Bytes of a plain client's request: its pickle is read by Python code, in the server's loop."""
 
 MAX_HELLO = 32 * 1024
-"""Bytes of a TLS handshake: with the certificates of a farm it has less than four thousand."""
+"""Bytes of a TLS handshake: a client of a farm has some 1,300 to say in it."""
 
 MAX_AT_ONCE = 32
 """Requests of one connection that are taken in one turn of the loop; then others have theirs."""
