@@ -58,6 +58,10 @@ class Clock:
         heapq.heappush(self._timers, (when, next(self._number), handle))
         return handle
 
+    def create_future(self) -> asyncio.Future[Any]:
+        """One that nobody but a test looks at: what is called back needs a real loop."""
+        return asyncio.Future(loop=self._real)
+
     def get_debug(self) -> bool:
         return False
 
@@ -95,7 +99,7 @@ class Line:
         self.sent: dict[int, Message] = {}
         self.pushed: list[Message] = []
         self.complaints: list[str] = []
-        self.closed = False
+        self.closed = self.held = False
 
     def complain(self, what: str) -> None:
         self.complaints.append(what)
@@ -107,6 +111,12 @@ class Line:
             self.sent[number] = body
         elif not self.closed:
             self.pushed.append(body)
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
 
     def close(self) -> None:
         self.closed = True
@@ -161,8 +171,8 @@ class World:
     def connect(self, name: str) -> Peer:
         """A new connection."""
         return Peer(
-            Line(name), self.service.handlers, self.desk.lost,  # type: ignore[arg-type]
-            self.core.waiters.forget,
+            Line(name), self.service.handlers, self.core, self.desk.lost,  # type: ignore[arg-type]
+            who=name,
         )  # fmt: skip
 
     def send(self, peer: Peer, request: Message) -> int:

@@ -157,11 +157,26 @@ class Session:
 
     def batches(self, limit: int = 100) -> list[messages.Status]:
         """How the latest batches stand, newest first."""
-        return ask(self._link, messages.ListBatches(limit), messages.Batches).batches
+        found: list[messages.Status] = []
+        before = 0
+        while len(found) < limit:
+            asked = messages.ListBatches(limit - len(found), before)
+            page = ask(self._link, asked, messages.Batches).batches
+            if not page:
+                break
+            found += page
+            before = page[-1].batch
+        return found
 
     def nodes(self) -> list[messages.NodeInfo]:
-        """The nodes that are connected, and those lately gone."""
-        return ask(self._link, messages.GetNodes(), messages.Nodes).nodes
+        """The nodes that are connected, then those lately gone, each by their ids."""
+        found: list[messages.NodeInfo] = []
+        while page := self._nodes_after(found[-1].node if found else 0):
+            found += page
+        return sorted(found, key=lambda node: node.state in messages.GONE)
+
+    def _nodes_after(self, node: int) -> list[messages.NodeInfo]:
+        return ask(self._link, messages.GetNodes(node), messages.Nodes).nodes
 
     def drain(self, node: int | str) -> controls.Draining:
         """Let a node finish what it runs, take nothing new, and leave.

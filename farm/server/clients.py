@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -30,6 +31,7 @@ from farm.wire.messages import (
     Message,
     Outcome,
     Outcomes,
+    Status,
     Submit,
     Submitted,
 )
@@ -37,7 +39,9 @@ from farm.wire.messages import (
 MAX_WAIT = 60.0
 """Seconds a request may be held back; the client asks again."""
 
-MAX_LISTED = 10_000
+PAGE_ENTRIES = 1000
+"""Batches in one list, and shares of nodes in them: some 10 microseconds each."""
+
 MAX_TASKS = 2**63 - 1
 
 
@@ -73,8 +77,7 @@ class Clients:
                 reason=IMPORTING if request.paused else "",
             )  # fmt: skip
             core.submit(row, request.spec, request.files, request.blocks)
-        answer = Submitted(batch, known)
-        self._answer(peer, number, lambda: answer)
+        self._answer(peer, number, Submitted(batch, known))
 
     def append(self, peer: Peer, number: int, request: Append) -> None:
         """More blocks for an open batch."""
@@ -98,7 +101,7 @@ class Clients:
             self._sizes[request.batch] = size
         else:
             self._sizes.pop(request.batch, None)
-        self._answer(peer, number, Done)
+        self._answer(peer, number, Done())
 
     def _size_of(self, batch: int) -> int:
         """Bytes of a batch that is open; of one from before a restart, those in the journal."""
@@ -123,15 +126,21 @@ class Clients:
         )
 
     def batches(self, peer: Peer, number: int, request: ListBatches) -> None:
-        """The latest batches."""
+        """A page of the latest batches."""
+        self._tell(peer, number, lambda: self._listed(request.limit, request.before))
+
+    def _listed(self, limit: int, before: int) -> Batches:
         core = self._core
-        most = max(0, min(request.limit, MAX_LISTED))
-
-        def listed() -> Batches:
-            newest = sorted(core.infos, reverse=True)[:most]
-            return Batches([core.status(batch) for batch in newest], len(core.infos))
-
-        self._tell(peer, number, listed)
+        known = list(core.infos)  # in order of their ids
+        end = bisect_left(known, before) if before > 0 else len(known)
+        listed: list[Status] = []
+        entries = 0
+        for batch in reversed(known[max(0, end - max(0, limit)) : end]):
+            listed.append(core.status(batch))
+            entries += 1 + len(listed[-1].nodes)
+            if entries >= PAGE_ENTRIES:
+                break
+        return Batches(listed, len(known))
 
     def outcomes(self, peer: Peer, number: int, request: GetOutcomes) -> None:
         """A page of outcomes in the order of their recording."""
@@ -183,8 +192,8 @@ class Clients:
 
     # -- answering ----------------------------------------------------------------------------
 
-    def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
-        self._core.answer(lambda: peer.answer(number, make))
+    def _answer(self, peer: Peer, number: int, answer: Message) -> None:
+        self._core.answer(lambda: peer.reply(number, answer))
 
     def _tell(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
         # Made when it is sent: of what was asked in one turn only one is in memory at a time.

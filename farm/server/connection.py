@@ -31,7 +31,9 @@ MAX_HELLO = 32 * 1024
 """Bytes of a TLS handshake: a client of a farm has some 1,300 to say in it."""
 
 MAX_AT_ONCE = 32
-"""Requests of one connection that are taken in one turn of the loop; then others have theirs."""
+SLICE_SECONDS = 0.005
+"""Requests of one connection that are taken in one turn of the loop, and for how long at most (and
+one request more); then others have their turn."""
 
 HINT_SECONDS = 1.0
 """A peer that is silent for so long where TLS is spoken waits for the server to begin."""
@@ -80,6 +82,11 @@ class Connection(asyncio.Protocol):
     def role(self) -> str:
         """What the peer may do."""
         return self.holder.role if self.holder else ""
+
+    @property
+    def who(self) -> str:
+        """The name of what it came in with: all who did so with the same are one to the server."""
+        return self.holder.holder if self.holder else ""
 
     # -- asyncio.Protocol ---------------------------------------------------------------------
 
@@ -216,6 +223,8 @@ class Connection(asyncio.Protocol):
             self.cut_off(str(error))
 
     def _take_some(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SLICE_SECONDS
         for _ in range(MAX_AT_ONCE):
             if self.closing or self._held or self._full or self._yields:
                 return
@@ -223,8 +232,10 @@ class Connection(asyncio.Protocol):
             if part is None:
                 return
             self._take(part)
+            if loop.time() >= end:
+                break
         self._yields = True
-        asyncio.get_running_loop().call_soon(self._next_turn)
+        loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._yields = False
@@ -289,7 +300,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self.closing:
             return
-        too_much = self._held and self._reader.buffered > self._reader.limit
+        too_much = self._held and self._reader.buffered > FREE
         if self._full or self._waits or self._yields or too_much:
             self._transport.pause_reading()
         else:

@@ -190,9 +190,8 @@ class FarmServer(managers.Server):
         return PlainDialect(connection, self._core, self._objects, node, self._speak_farm)
 
     def _speak_farm(self, connection: Connection) -> Dialect:
-        service = self._service
-        forget, role = self._core.waiters.forget, connection.role
-        return Peer(connection, service.handlers, service.desk.lost, forget, role)
+        handlers, desk = self._service.handlers, self._service.desk
+        return Peer(connection, handlers, self._core, desk.lost, connection.role, connection.who)
 
 
 class FarmManager(managers.BaseManager):

@@ -41,6 +41,9 @@ SWEEP_SECONDS = 1.0
 """Between looks at who has been silent for too long."""
 
 MAX_SLOTS = 10_000
+PAGE_NODES = 500
+"""Nodes in one list: some 10 microseconds each."""
+
 MAX_GONE = 100
 """Nodes that have gone and are still listed."""
 
@@ -213,11 +216,14 @@ class NodeDesk:
         self._core.leave(node.id)
 
     def list_nodes(self, peer: Peer, number: int, request: GetNodes) -> None:
-        """All nodes that are there, and those lately gone."""
-        del request
+        """A page of the nodes that are there, and of those lately gone."""
+        self._core.tell(lambda: peer.answer(number, lambda: self._listed(request.after)))
+
+    def _listed(self, after: int) -> Nodes:
+        known = self._nodes | {node.id: node for node in self._gone}
+        page = sorted(node for node in known if node > after)[:PAGE_NODES]
         now = self._now
-        listed = Nodes([self._info(n, now) for n in (*self._nodes.values(), *self._gone)])
-        self._core.tell(lambda: peer.reply(number, listed))
+        return Nodes([self._info(known[node], now) for node in page])
 
     def _info(self, node: NodeState, now: float) -> NodeInfo:
         ledger, known = self._core.ledger, self._held(node)

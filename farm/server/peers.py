@@ -11,6 +11,7 @@ from typing import Any
 from farm.errors import ProtocolError, RequestError
 from farm.server import permits
 from farm.server.connection import Connection
+from farm.server.turns import Turns
 from farm.server.waiting import Waiter
 from farm.wire import codec
 from farm.wire.messages import Message, Refused
@@ -19,6 +20,9 @@ log = logging.getLogger("farm.server")
 
 MAX_WAITERS = 1000
 """Requests of one connection that may be held back at a time."""
+
+MAX_UNMADE = 32
+"""Answers of one connection that may wait to be made, before its further requests do."""
 
 MAX_UNREAD = 10
 """Requests of one connection that cannot be read, before it is closed."""
@@ -32,30 +36,35 @@ class Peer:
     Args:
         connection: carries the frames.
         handlers: what serves each type of request.
+        turns: of the server.
         gone: called when the connection is lost.
-        forget: called with each waiter that nobody waits behind any more.
         role: what it may ask (see `farm.server.permits`).
+        who: what it came in with: who share that share their turns when long answers are made.
     """
 
     def __init__(
         self,
         connection: Connection,
         handlers: Mapping[type[Message], Handler],
+        turns: Turns,
         gone: Callable[[Peer], None],
-        forget: Callable[[Waiter], None],
         role: str = "admin",
+        who: str = "",
     ) -> None:
         self.role = role
         self.session = ""
         self._unread = 0
         self._connection = connection
         self._handlers = handlers
+        self._turns = turns
         self._gone = gone
-        self._forget = forget
+        self._who = who
         self.node = 0
         self._muted = False
         self.waiters: set[Waiter | None] = set()
         self._unmade: deque[tuple[int, Callable[[], Message]]] = deque()
+        self._making = False
+        self._holding = False  # further requests back
 
     @property
     def address(self) -> str:
@@ -99,20 +108,40 @@ class Peer:
         self._handlers[type(request)](self, number, request)
 
     def answer(self, number: int, make: Callable[[], Message]) -> None:
-        """Answer a request with what ``make`` gives; an error of it becomes the answer."""
+        """Answer a request with what ``make`` gives; an error of it becomes the answer.
+
+        It is made when the peer's turn comes and there is room for it: however much was asked for
+        at once, so much of it is in memory and no more, and the others need not wait for all of it.
+        """
         if self._connection.closing:
             return  # what nobody hears need not be read from the journal
-        if self._connection.full:
-            # However much was asked for at once, so much of it is in memory and no more; and the
-            # others need not wait until all of it is made.
-            self._unmade.append((number, make))
-            return
-        self._guarded(number, "an answer", lambda: self.reply(number, make()))
+        self._unmade.append((number, make))
+        if len(self._unmade) >= MAX_UNMADE and not self._holding:
+            self._holding = True
+            self._connection.hold()
+        self._go_on()
 
     def relieved(self) -> None:
         """The peer has read: make answers that have waited for that."""
-        while self._unmade and not self._connection.full:
-            self.answer(*self._unmade.popleft())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._unmade and not self._making and not self._connection.full:
+            self._making = True
+            self._turns.read(self._who, self._make_one)
+
+    def _make_one(self) -> bool:
+        """Make the answer that has waited for longest; whether another can be made."""
+        if self._connection.closing:
+            self._unmade.clear()
+        if self._unmade and not self._connection.full:
+            number, make = self._unmade.popleft()
+            self._guarded(number, "an answer", lambda: self.reply(number, make()))
+        if self._holding and len(self._unmade) <= MAX_UNMADE // 2:
+            self._holding = False
+            self._connection.release()
+        self._making = bool(self._unmade) and not self._connection.full
+        return self._making
 
     def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:
         try:
@@ -137,7 +166,7 @@ class Peer:
         """Forget what the peer waited for."""
         for waiter in self.waiters:
             if waiter is not None:
-                self._forget(waiter)
+                self._turns.waiters.forget(waiter)
         self.waiters.clear()
         self._unmade.clear()
         self._gone(self)

@@ -90,7 +90,7 @@ class PlainDialect:
         self._core = core
         self._objects = objects
         self._by_ident = {shared.ident: shared for shared in objects.values()}
-        self._caller = Caller(core, connection.address, node)
+        self._caller = Caller(core, connection.address, node, connection.who)
         self._upgrade = upgrade
         self._serving = False
         self._waiting: asyncio.Future[Any] | None = None

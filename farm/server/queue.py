@@ -36,10 +36,12 @@ class Caller:
         core: the server's state.
         address: the peer's, for people.
         node: a negative id, so that no real node has it.
+        who: what it came in with (see `Turns.read`).
     """
 
-    def __init__(self, core: Core, address: str, node: int) -> None:
+    def __init__(self, core: Core, address: str, node: int, who: str = "") -> None:
         self._core = core
+        self.who = who
         self.address = address
         self.node = node
         self._joined = False

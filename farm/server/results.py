@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import array
 import asyncio
-from collections.abc import Callable
+import heapq
+from collections.abc import Generator
 from typing import Any
 
 from farm.errors import ProtocolError
@@ -12,9 +13,28 @@ from farm.server.core import Core
 from farm.server.queue import MAX_WAIT, Caller, TaskQueue, result_payload
 from farm.wire import builtins
 
+MAX_PARTS = 400_000
+"""Values in the results that are unpickled together: what a slot sends at a time has fewer, unless
+a single one is larger. They take some 0.4 microseconds each.
+"""
+
+MAX_KEPT = 1024 * 1024
+"""Bytes of a payload that is kept, with what is in it: the next result is asked for soon."""
+
+STEP_PARTS = 2_000
+STEP_KEYS = 5_000
+"""Of them at a time; then others have their turn."""
+
+MAX_KEYS = 1_000_000
+
+Work = Generator[None, None, Any]
+"""Yields where others may have their turn; returns what was asked for."""
+
 
 class ResultDict:
     """What ``get_result_dict()`` gives; values are builtins.
+
+    What has to be read is answered with a future: it is made step by step.
 
     Example:
         >>> BaseManager.register("get_result_dict")             # doctest: +SKIP
@@ -30,6 +50,7 @@ class ResultDict:
     def __init__(self, core: Core, tasks: TaskQueue) -> None:
         self._core = core
         self._tasks = tasks
+        self._last: tuple[bytes, Any] = b"", None  # a payload, and what is in it
         self._popped: set[int] = set()
         if tasks.batch is not None:
             self._popped = core.journal.popped(tasks.batch)
@@ -58,37 +79,32 @@ class ResultDict:
         del caller
         return self._has(task)
 
-    def getitem(self, caller: Caller, task: Any) -> Any:
+    def getitem(self, caller: Caller, task: Any) -> asyncio.Future[Any]:
         """The result of a call.
-
-        As with `get` and `pop`, the answer is a future while something waits to be journalled.
 
         Raises:
             KeyError: there is none (yet).
             RuntimeError: the call failed; the text says how.
-            TypeError: its result is not made of builtins, so that only farm's own client reads it.
+            TypeError: its result is not made of builtins, or of very many, so that only farm's own
+                client reads it.
         """
-        del caller
-        return self._settled(lambda: self._read(task))
+        return self._made(caller, self._read(task))
 
-    def _settled(self, read: Callable[[], Any]) -> Any:
-        """What ``read`` gives once all that is recorded by now can be read in the journal."""
-        if not self._core.journal.pending:
-            return read()
+    def get(self, caller: Caller, task: Any, default: Any = None) -> asyncio.Future[Any]:
+        """As ``results[task]``, but ``default`` where there is no result."""
+        return self._made(caller, self._get(task, default))
+
+    def pop(self, caller: Caller, task: Any, *default: Any) -> asyncio.Future[Any]:
+        """As ``results[task]``, and take it away, unless it cannot be read here."""
+        return self._made(caller, self._take(task, *default))
+
+    def _made(self, caller: Caller, work: Work) -> asyncio.Future[Any]:
+        """What ``work`` returns, begun once all that is recorded by now is in the journal."""
         future: asyncio.Future[Any] = self._core.loop.create_future()
-
-        def answer() -> None:
-            if future.done():
-                return  # the connection is gone
-            try:
-                future.set_result(read())
-            except Exception as error:
-                future.set_exception(error)  # the dialect tells the peer, or logs it
-
-        self._core.answer(answer)
+        self._core.answer(lambda: self._core.read(caller.who, lambda: _advance(work, future)))
         return future
 
-    def _read(self, task: Any) -> Any:
+    def _read(self, task: Any) -> Work:
         if not self._has(task):
             raise KeyError(task)
         outcome = self._core.journal.outcomes_from(self._batch_of(task), task, rows=1)[0]
@@ -97,29 +113,35 @@ class ResultDict:
             name = f"{failure.type_name}: " if failure.type_name else ""
             raise RuntimeError(f"call {task} failed ({failure.kind}): {name}{failure.text}")
         try:
-            values = builtins.loads(outcome.payload)
+            values = yield from self._values(outcome.payload)
         except ProtocolError as error:
-            raise TypeError(f"the result of call {task} is not a builtin value: {error}") from error
+            raise TypeError(
+                f"the result of call {task} cannot be read here, only by farm's own client: {error}"
+            ) from error
         return values[task - outcome.start + outcome.offset]
 
-    def get(self, caller: Caller, task: Any, default: Any = None) -> Any:
-        """As ``results[task]``, but ``default`` where there is no result."""
-        del caller
-        return self._settled(lambda: self._read(task) if self._has(task) else default)
+    def _values(self, payload: bytes) -> Work:
+        """The results of a part: clients ask for one after the other, so that the last is kept."""
+        if self._last[0] == payload:
+            return self._last[1]
+        values = yield from builtins.load_in_steps(payload, MAX_PARTS, STEP_PARTS)
+        if len(payload) <= MAX_KEPT:
+            self._last = payload, values
+        return values
 
-    def pop(self, caller: Caller, task: Any, *default: Any) -> Any:
-        """As ``results[task]``, and take it away, unless it cannot be read here."""
-        del caller
-        return self._settled(lambda: self._take(task, *default))
+    def _get(self, task: Any, default: Any) -> Work:
+        return (yield from self._read(task)) if self._has(task) else default
 
-    def _take(self, task: Any, *default: Any) -> Any:
+    def _take(self, task: Any, *default: Any) -> Work:
         if default and not self._has(task):
             return default[0]
         try:
-            value = self._read(task)
+            value = yield from self._read(task)
         except RuntimeError:
             self._forget(task)
             raise
+        if not self._has(task):  # somebody else took it meanwhile
+            raise KeyError(task)
         self._forget(task)
         return value
 
@@ -140,14 +162,33 @@ class ResultDict:
         part = (task, task + 1)
         self._core.record_done(batch, caller.node, part, result_payload(value), seconds, 0.0)
 
-    def keys(self, caller: Caller) -> list[int]:
-        """The ids of the calls that have a result or have failed."""
-        del caller
+    def keys(self, caller: Caller) -> asyncio.Future[list[int]]:
+        """The ids of the calls that have a result or have failed.
+
+        Raises:
+            ValueError: they are more than `MAX_KEYS`.
+        """
+        if self.length(caller) > MAX_KEYS:
+            raise ValueError(
+                f"there are more than {MAX_KEYS:,} results: ask for each with `id in results`"
+            )
+        return self._made(caller, self._keys())
+
+    def _keys(self) -> Work:
         if self._tasks.batch is None:
             return []
         state = self._core.ledger.batches[self._tasks.batch]
-        known = (i for part in (*state.done, *state.failed) for i in range(*part))
-        return sorted(index for index in known if index not in self._popped)
+        found: list[int] = []
+        looked = 0
+        for start, stop in heapq.merge(state.done.copy(), state.failed.copy()):
+            for first in range(start, stop, STEP_KEYS):
+                part = range(first, min(stop, first + STEP_KEYS))
+                found += [index for index in part if index not in self._popped]
+                looked += 1 + len(part)
+                if looked >= STEP_KEYS:
+                    looked = 0
+                    yield
+        return found
 
     def length(self, caller: Caller) -> int:
         """How many calls have a result or have failed."""
@@ -172,6 +213,21 @@ class ResultDict:
             return False
         state = self._core.ledger.batches[self._tasks.batch]
         return task in state.done or task in state.failed
+
+
+def _advance(work: Work, future: asyncio.Future[Any]) -> bool:
+    """Go on with some work; whether there is more of it."""
+    if future.done():
+        return False  # the connection is gone
+    try:
+        next(work)
+    except StopIteration as made:
+        future.set_result(made.value)
+    except Exception as error:
+        future.set_exception(error)  # the dialect tells the peer, or logs it
+    else:
+        return True
+    return False
 
 
 METHODS = {

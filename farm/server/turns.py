@@ -1,7 +1,8 @@
 """The group commit: what a turn of the loop changes is written in one transaction at its end.
 
-Then the answers go out, leases are handed to the nodes that want some, and whoever waits is woken.
-While the journal cannot be written (a full disk, say), what acknowledges is held back.
+Then the answers go out, leases are handed to the nodes that want some, whoever waits is woken, and
+long answers are made for a while. While the journal cannot be written (a full disk, say), what
+acknowledges is held back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 from farm.errors import RequestError
 from farm.server.journal import Journal
+from farm.server.rounds import Rounds, Step
 from farm.server.waiting import Waiter, Waiters
 
 log = logging.getLogger("farm.server")
@@ -64,6 +66,8 @@ class Turns:
         self._give_up = give_up
         self._turn = _Turn()
         self._flush_planned = False
+        self._rounds = Rounds(loop.time)
+        self._rounds_planned = False  # while the journal cannot be written
         self._stalled: str | None = None  # why the journal cannot be written
         self._complained = 0.0
 
@@ -86,6 +90,32 @@ class Turns:
             self._answer(send, acknowledges=False)
         else:
             self._guarded(send)
+
+    def read(self, who: str, step: Step) -> None:
+        """Make a long answer step by step, each at a moment when nothing waits to be journalled.
+
+        Args:
+            who: those who ask as the same have their turns together.
+            step: see there.
+        """
+        self._rounds.add(who, step)
+        self._plan_rounds()
+
+    def _plan_rounds(self) -> None:
+        if self._stalled is None:
+            self.plan_flush()
+        elif not self._rounds_planned:
+            self._rounds_planned = True
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._rounds_planned = False
+        self._make_some()
+
+    def _make_some(self) -> None:
+        self._rounds.run()
+        if self._rounds:
+            self._plan_rounds()
 
     def changed(self, batch: int) -> None:
         """Wake those who wait for the batch, at the end of the turn."""
@@ -142,6 +172,7 @@ class Turns:
         self._guarded(self._hand_out)
         for batch in turn.touched:
             self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+        self._make_some()
 
     def _stall(self, error: sqlite3.OperationalError) -> None:
         """The journal cannot be written for a while: hold back what acknowledges, and try again."""
@@ -160,6 +191,8 @@ class Turns:
                 self._turn.answers.append((send, True))
             else:
                 self._guarded(send)
+        if self._rounds:
+            self._plan_rounds()
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:

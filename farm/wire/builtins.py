@@ -7,9 +7,11 @@ exponential in its depth to hash.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import struct
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from farm.errors import ProtocolError
@@ -90,6 +92,25 @@ class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base
         if most is not None:
             self.dispatch = _Counted(type(self).dispatch, most)
 
+    def steps(self, size: int) -> Generator[None, None, Any]:
+        """As the base class's `load`, but ``size`` opcodes at a time."""
+        unframer = pickle._Unframer(self._file_read, self._file_readline)  # type: ignore[attr-defined]
+        self._unframer = unframer
+        self.read, self.readinto, self.readline = (
+            unframer.read, unframer.readinto, unframer.readline,
+        )  # fmt: skip
+        self.metastack: list[Any] = []
+        self.stack: list[Any] = []
+        self.append = self.stack.append
+        self.proto = 0
+        try:
+            while True:
+                for _ in range(size):
+                    self.dispatch[self.read(1)[0]](self)
+                yield
+        except pickle._Stop as stopped:  # type: ignore[attr-defined]
+            return stopped.value
+
     def check_key(self, key: Any) -> None:
         """Refuse a dict key or set item whose hash could cost more than its size."""
         # One key may be named again and again in a few bytes each, and hashes are not kept of
@@ -165,8 +186,24 @@ def load(unpickler: Any) -> Any:
     Raises:
         ProtocolError: it found something else.
     """
-    try:
+    with _as_protocol_error():
         return unpickler.load()
+
+
+def load_in_steps(data: bytes, most: int, size: int) -> Generator[None, None, Any]:
+    """As `loads`, with a pause after each ``size`` opcodes; the generator returns the value.
+
+    Raises:
+        ProtocolError: anything else is in it; nothing was executed.
+    """
+    with _as_protocol_error():
+        return (yield from BuiltinsUnpickler(io.BytesIO(data), most).steps(size))
+
+
+@contextlib.contextmanager
+def _as_protocol_error() -> Iterator[None]:
+    try:
+        yield
     except KeyError as error:
         name = _OPCODE_NAMES.get(error.args[0], error.args[0])
         raise ProtocolError(f"pickle opcode {name} is not of a builtin value") from error

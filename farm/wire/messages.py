@@ -184,13 +184,20 @@ class Status(Message):
 
 
 class ListBatches(Message):
-    """The latest batches, newest first, at most ``limit``. Answered by `Batches`."""
+    """The latest batches, newest first, at most ``limit``. Answered by `Batches`.
+
+    ``before`` is the id of the last one of the page before; 0 for the first page.
+    """
 
     limit: Int = 100
+    before: Int = 0
 
 
 class Batches(Message):
-    """The answer to `ListBatches`; ``total`` is how many the server knows."""
+    """A page in answer to `ListBatches`; ``total`` is how many the server knows.
+
+    It may have fewer than were asked for, and is empty where there are no more.
+    """
 
     batches: list[Status]
     total: Int
@@ -291,7 +298,16 @@ class Cancel(Message):
 
 
 class GetNodes(Message):
-    """The nodes that are connected, and those lately lost. Answered by `Nodes`."""
+    """The nodes that are connected, and those lately lost, by their ids. Answered by `Nodes`.
+
+    ``after`` is the id of the last one of the page before; 0 for the first page.
+    """
+
+    after: Int = 0
+
+
+GONE = ("lost", "left")
+"""States of nodes that are not there any more."""
 
 
 class NodeInfo(Message):
@@ -312,6 +328,6 @@ class NodeInfo(Message):
 
 
 class Nodes(Message):
-    """The answer to `GetNodes`."""
+    """A page in answer to `GetNodes`; empty where there are no more."""
 
     nodes: list[NodeInfo]

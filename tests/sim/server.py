@@ -80,6 +80,10 @@ class Wire:
         """Farm's own peers give no cause for it."""
         raise AssertionError(what)
 
+    def hold(self) -> None:
+        """Farm's own peers do not ask for so much at a time."""
+        raise AssertionError(self.address)
+
     def close(self) -> None:
         """After what was sent."""
         self._pipe.close(self._pipe.far)
@@ -137,7 +141,7 @@ class Server:
         """A connection has come."""
         service, wire = self.service, Wire(pipe)
         connection: Any = wire
-        peer = Peer(connection, service.handlers, service.desk.lost, service.core.waiters.forget)
+        peer = Peer(connection, service.handlers, service.core, service.desk.lost)
         self.pipes[pipe] = None
 
         def receive(frame: bytes) -> None:

@@ -28,6 +28,13 @@ _HERE = Path(__file__).parent
 _TESTS = _HERE.parents[1]
 
 
+_EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""The C library keeps what was freed for the next time, as long as it is no larger than what was
+freed last (mallopt(3)), so that a process may hold seven MiB more without having any more. With a
+threshold that is fixed, what is long is given back at once, and taken anew.
+"""
+
+
 class Served(Child):
     """A server as a process. It is waited for when it is first used, so that two start together.
 
@@ -56,7 +63,7 @@ class Served(Child):
             [sys.executable, *flags, script, kind, str(data), str(port), key.decode(), setup],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **_EXACT_MEMORY},
         )
         self.kind = kind
 

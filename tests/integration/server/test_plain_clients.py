@@ -267,6 +267,6 @@ def test_a_result_that_is_no_builtin_is_kept_for_who_can_read_it(server, node, s
     results = manager.get_result_dict()
     assert results.wait(task, PATIENCE)
     for read in (results.__getitem__, results.pop):
-        with pytest.raises(TypeError, match="is not a builtin value"):
+        with pytest.raises(TypeError, match="is not of a builtin value"):
             read(task)
     assert str(session.batch("queue")[task]) == "1.5"

@@ -42,6 +42,30 @@ def test_a_plain_clients_messages_are_shorter(by_hand, monkeypatch):
     assert dialect.received == [b"plain", b"next"]
 
 
+def test_others_have_their_turn_while_one_has_many_requests(by_hand, clock):
+    _, network, _, dialect = by_hand().known()
+    network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(40)))
+    assert len(dialect.received) == 1 + module.MAX_AT_ONCE
+    assert not network.reads
+    clock.turn()
+    assert len(dialect.received) == 1 + 40
+    assert network.reads
+
+
+def test_others_have_their_turn_while_one_has_requests_that_take_long(by_hand, clock, monkeypatch):
+    _, network, _, dialect = by_hand().known()
+
+    def serve(frame: bytes) -> None:
+        dialect.received.append(frame)
+        clock._now += module.SLICE_SECONDS / 2
+
+    monkeypatch.setattr(dialect, "receive", serve)
+    network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(5)))
+    assert dialect.received == [b"farm", b"0", b"1"]
+    clock.turn()
+    assert dialect.received == [b"farm", b"0", b"1", b"2", b"3", b"4"]
+
+
 def test_too_many_requests_in_a_second_are_refused(by_hand, clock, lines):
     _, _, peer, dialect = by_hand(max_requests=5).known()
     peer.say(*(b"%d" % number for number in range(10)))
@@ -96,8 +120,8 @@ def test_who_is_gone_or_too_slow_leaves_its_room_to_others(by_hand, clock, lines
     assert lines() == [f"cut off: {why} (--max-queued)"]
 
 
-def test_what_is_held_back_is_read_up_to_a_message(by_hand, monkeypatch):
-    monkeypatch.setattr(module, "PLAIN_FRAME", 100)
+def test_what_is_held_back_is_read_up_to_a_bound(by_hand, monkeypatch):
+    monkeypatch.setattr(module, "FREE", 100)
     connection, network, peer, dialect = by_hand().known(first=b"plain")
     connection.hold()
     peer.say(b"one")

@@ -106,11 +106,13 @@ def test_who_has_much_to_read_gets_more_as_it_reads(world, line):
 
     for number in range(1, 7):
         world.peer.answer(number, lambda number=number: answer(number))
+    world.clock.turn()
     assert made == [1, 2]
     for reads in ([3, 4], [5, 6], []):
         line.full = False
         made.clear()
         world.peer.relieved()
+        world.clock.turn()
         assert made == reads
     assert set(line.sent) == {1, 2, 3, 4, 5, 6}
 
@@ -121,10 +123,70 @@ def test_for_who_reads_no_more_nothing_is_made(world, line):
         world.peer.answer(number, lambda: pytest.fail("nobody hears it"))
     line.full, line.closing = False, True
     world.peer.relieved()
+    world.clock.turn()
+    world.peer.answer(3, lambda: pytest.fail("nobody hears it"))
     world.peer.lost()
     line.closing = False
     world.peer.relieved()
+    world.clock.turn()
     assert line.sent == {}
+
+
+def test_who_asks_for_much_at_once_is_heard_again_when_half_of_it_is_made(world, line):
+    made: list[int] = []
+
+    def answer(number: int) -> Done:
+        made.append(number)
+        world.clock._now += 1.0  # so that each is a slice of its own
+        assert line.held == (len(made) <= peers.MAX_UNMADE // 2)
+        return Done()
+
+    for number in range(1, peers.MAX_UNMADE + 1):
+        assert not line.held
+        world.peer.answer(number, lambda number=number: answer(number))
+    assert line.held
+    world.clock.turn()
+    assert made == list(range(1, peers.MAX_UNMADE + 1))
+    assert not line.held
+
+
+def test_who_asks_for_much_does_not_keep_who_asks_for_little_waiting(world):
+    order: list[str] = []
+
+    def answer(name: str) -> Done:
+        order.append(name)
+        world.clock._now += 1.0
+        return Done()
+
+    greedy = [world.connect("greedy") for _ in range(3)]
+    modest = world.connect("modest")
+    for peer in greedy:
+        for number in range(1, 6):
+            peer.answer(number, lambda: answer("greedy"))
+    for number in (1, 2):
+        modest.answer(number, lambda: answer("modest"))
+    world.clock.turn()
+    assert order[:5] == ["greedy", "modest"] * 2 + ["greedy"]
+    assert len(order) == 17
+
+
+def test_one_with_many_connections_has_all_of_them_served_in_turn(world):
+    order: list[str] = []
+    for name in ("a", "b"):
+        peer = world.connect("same")
+        for number in (1, 2):
+            peer.answer(number, lambda name=name: order.append(name) or Done())
+    world.clock.turn()
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_a_long_answer_is_not_seen_before_what_it_tells_is_journalled(world):
+    batch = world.submit(3)
+    world.core.record_done(batch, 0, (0, 1), b"", b"", 0.0)
+    seen: list[int] = []
+    world.core.read("anybody", lambda: seen.append(world.journal.pending) or len(seen) < 3)
+    world.clock.turn()
+    assert seen == [0, 0, 0]
 
 
 def test_an_answer_that_cannot_be_made_later_is_an_error_then(world, line):
@@ -137,6 +199,7 @@ def test_an_answer_that_cannot_be_made_later_is_an_error_then(world, line):
     world.clock.turn()
     line.full = False
     world.peer.relieved()
+    world.clock.turn()
     assert line.sent[number].code == "unknown-batch"
 
 

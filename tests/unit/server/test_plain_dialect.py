@@ -18,7 +18,7 @@ class Line:
     """A connection that keeps the answers."""
 
     def __init__(self, role: str) -> None:
-        self.role, self.address = role, "192.0.2.1:4711"
+        self.role, self.who, self.address = role, role, "192.0.2.1:4711"
         self.answers: list[Any] = []
         self.complaints: list[str] = []
         self.closed = self.settled = self.held = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import pickletools
 import struct
 import time
 import tracemalloc
@@ -202,3 +203,45 @@ def test_nan_and_negative_zero_survive():
     found = builtins.loads(pickle.dumps([math.nan, -0.0], 4))
     assert math.isnan(found[0])
     assert math.copysign(1, found[1]) == -1
+
+
+def in_steps(data: bytes, size: int, most: int = 1000) -> tuple[object, int]:
+    """What is read so many opcodes at a time, and how many pauses there were."""
+    work = builtins.load_in_steps(data, most, size)
+    pauses = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as read:
+            return read.value, pauses
+        pauses += 1
+
+
+@given(value=VALUES, size=st.integers(1, 50))
+def test_what_is_read_in_steps_is_the_same(value, size):
+    data = pickle.dumps(value, 4)
+    found, pauses = in_steps(data, size)
+    assert (found, type(found)) == (value, type(value))
+    assert pauses == (sum(1 for _ in pickletools.genops(data)) - 1) // size
+
+
+@settings(max_examples=500)
+@given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
+def test_what_is_wrong_is_found_in_steps_too(at, byte):
+    changed = bytearray(WHOLE)
+    changed[at] = byte
+    results = []
+    for read in (builtins.loads, lambda data: in_steps(data, 3)[0]):
+        try:
+            results.append(repr(read(bytes(changed))))
+        except ProtocolError as error:
+            results.append(str(error))
+    assert results[0] == results[1]
+
+
+def test_in_steps_there_may_be_so_many_and_no_more():
+    data = pickle.dumps([1] * 100, 4)
+    parts = sum(1 for _ in pickletools.genops(data))
+    assert in_steps(data, 7, parts)[0] == [1] * 100
+    with pytest.raises(ProtocolError, match=f"more than {parts - 1} parts"):
+        in_steps(data, 7, parts - 1)
