@@ -39,8 +39,8 @@ from farm.wire.messages import (
 MAX_WAIT = 60.0
 """Seconds a request may be held back; the client asks again."""
 
-PAGE_ENTRIES = 1000
-"""Batches in one list, and shares of nodes in them: some 10 microseconds each."""
+PAGE_ENTRIES = 200
+"""Batches in one list, and shares of nodes in them: some 20 microseconds each."""
 
 MAX_TASKS = 2**63 - 1
 
