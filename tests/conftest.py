@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import plain_scripts
 import pytest
 from farm_harness import (
     KEY,
@@ -43,6 +44,7 @@ def _nothing_stays() -> Iterator[None]:
     """Fail a test that leaves a process or a thread behind."""
     processes, threads = children_of(os.getpid()), set(threading.enumerate())
     yield
+    plain_scripts.let_go()
 
     def left() -> set[int]:
         return children_of(os.getpid()) - processes - helpers_of_multiprocessing()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from multiprocessing.managers import BaseManager, BaseProxy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from farm_harness import HOST, KEY, PATIENCE
@@ -65,15 +67,43 @@ def run(script: str, port: int, *, python: str = sys.executable, key: bytes = KE
     return out.splitlines()
 
 
-def in_process(port: int, key: bytes = KEY):
+class _Registered(BaseManager):
+    """A manager, as its documentation has it."""
+
+
+_Registered.register("get_task_queue")
+_Registered.register("get_result_dict")
+
+_PROXIES: list[BaseProxy] = []
+
+
+class _Manager(_Registered):
+    """One whose proxies live until `let_go`.
+
+    A proxy that nobody needs any more tells its server, and waits for the answer. Where it is part
+    of a cycle the collector finds it, in whatever thread that runs: if that were the thread of a
+    server in this process, it would wait for itself.
+    """
+
+    def get_task_queue(self) -> Any:
+        return _kept(super().get_task_queue())
+
+    def get_result_dict(self) -> Any:
+        return _kept(super().get_result_dict())
+
+
+def _kept(proxy: BaseProxy) -> BaseProxy:
+    _PROXIES.append(proxy)
+    return proxy
+
+
+def let_go() -> None:
+    """The proxies of this process end, in this thread."""
+    _PROXIES.clear()
+
+
+def in_process(port: int, key: bytes = KEY) -> Any:
     """A plain manager in this process, connected."""
-    from multiprocessing.managers import BaseManager
-
-    class Manager(BaseManager):
-        pass
-
-    Manager.register("get_task_queue")
-    Manager.register("get_result_dict")
-    manager = Manager((HOST, port), authkey=key)
+    manager = _Manager((HOST, port), authkey=key)
     manager.connect()
     return manager

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from farm_harness import KEY, PATIENCE, ServerThread, eventually
-from plain_scripts import find_python, in_process, run, start
+from plain_scripts import find_python, in_process, let_go, run, start
 
 CALLER = """
 one = tasks.put(("math:factorial", (20,), {}))
@@ -237,6 +237,8 @@ def test_calls_and_results_are_there_after_a_restart(data):
         assert results.pop(popped) == 1
         assert tasks.get()[0] == taken
         server.stop()
+        del manager, tasks, results
+        let_go()  # else the library keeps to the connection that is lost (gh-87495)
         server.start()
         manager = in_process(server.port, KEY)
         tasks, results = manager.get_task_queue(), manager.get_result_dict()
