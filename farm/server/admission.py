@@ -106,6 +106,19 @@ class Admission:
                 f"{self.limits.max_queued} (--max-queued)"
             )
 
+    def _bound(self) -> None:
+        """All together keep no more in memory than they may, however little each of them does."""
+        kept = {connection: connection.kept for connection in self._all}
+        total = sum(kept.values())
+        for connection in sorted(kept, key=lambda one: -kept[one]):
+            if total <= self.limits.max_queued:
+                return
+            total -= kept[connection]
+            connection.cut_off(
+                f"{kept[connection]} bytes of answers that it has not read and of requests wait, "
+                f"and of all together more than {self.limits.max_queued} (--max-queued)"
+            )
+
     def emptied(self, connection: Connection) -> None:
         """It reads again."""
         self._full.discard(connection)
@@ -118,6 +131,7 @@ class Admission:
         """Now and then: see who may still be here, and who holds others up."""
         now = self._now()
         self.budget.sweep(now)
+        self._bound()
         self._complaints.sweep(now)
         holds = self.door.refresh()
         for connection in self.connections:

@@ -355,6 +355,11 @@ class Connection(asyncio.Protocol):
         """Bytes of answers that the network has not taken yet."""
         return self._out.unsent if self._out is not None else 0
 
+    @property
+    def kept(self) -> int:
+        """Bytes in memory because of it, but for a long message that has room of its own."""
+        return self.unsent + (0 if self._room else self._reader.buffered)
+
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
         if self._out is None:

@@ -20,7 +20,7 @@ class Caller:
 
     def __init__(self, host: str = "192.0.2.1", unsent: int = 0) -> None:
         self.host, self.address = host, f"{host}:4711"
-        self.unsent, self.received = unsent, 0
+        self.unsent, self.received, self.kept = unsent, 0, 0
         self.holder: Pass | None = None
         self.cut: list[str] = []
         self.closed = False
@@ -229,3 +229,17 @@ def test_all_are_closed_in_the_end(account):
     callers = came(admission, Caller(), Caller())
     admission.close()
     assert all(caller.closed for caller in callers)
+
+
+def test_of_many_who_keep_a_little_each_those_with_most_go(account):
+    admission = account(max_queued=100)
+    callers = came(admission, *(Caller() for _ in range(5)), known=True)
+    for caller, kept in zip(callers, (10, 40, 30, 20, 0), strict=True):
+        caller.kept = kept
+    admission.sweep()
+    assert not any(caller.cut for caller in callers)
+    callers[4].kept = 35
+    admission.sweep()
+    [why] = callers[1].cut
+    assert why.startswith("40 bytes of answers that it has not read and of requests wait")
+    assert not any(caller.cut for caller in callers if caller is not callers[1])

@@ -209,3 +209,16 @@ def test_of_two_that_do_not_read_the_one_with_more_goes(by_hand):
     assert (small.end, large.end) == ("", "")
     one.send(bytes(2 * MIB))
     assert (small.end, large.end) == ("", "aborted")
+
+
+def test_what_a_connection_keeps_is_counted_whichever_way_it_waits(by_hand):
+    connection, network, *_ = by_hand().known(Network(takes=False))
+    nothing = connection.kept
+    connection.send(b"x" * 1000)
+    assert connection.kept == nothing + 1004
+    network.protocol.data_received(header(MIB) + bytes(500))
+    assert connection.kept == nothing + 1004 + 504
+    network.protocol.data_received(bytes(MIB - 500))
+    assert connection.kept == nothing + 1004
+    network.protocol.data_received(header(2 * MIB) + bytes(1000))
+    assert connection.kept == nothing + 1004, "that has room of its own"
