@@ -112,9 +112,14 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 class Server(Process):
-    """The server, with a key for each role."""
+    """The server, with a key for each role.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: an empty one.
+        options: of `farm serve`.
+    """
+
+    def __init__(self, directory: Path, *options: object) -> None:
         self.directory = directory
         self.key_file = directory / "authkey"
         for role in ROLES:
@@ -123,7 +128,8 @@ class Server(Process):
             name.write_text(secrets.token_hex(32))
         super().__init__(
             directory, "server", "farm", "serve", "--port", 0, "--json",
-            "--data", directory / "data", "--authkey-file", self.key_file,
+            "--data", directory / "data",
+            *(options or ("--authkey-file", self.key_file)),
         )  # fmt: skip
         self.port = int(json.loads(self.line())["port"])
 
