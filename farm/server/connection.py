@@ -12,14 +12,15 @@ import socket
 from collections.abc import Callable
 
 from farm.errors import ProtocolError
-from farm.server.budget import FREE, Allowance
+from farm.server.budget import Allowance
 from farm.server.dialect import Dialect
 from farm.server.door import Pass
+from farm.server.intake import Intake
 from farm.server.outflow import Outflow
 from farm.server.registry import Registry
 from farm.wire import handshake
 from farm.wire.channel import VANISHED_SECONDS, be_patient, tune
-from farm.wire.frames import FrameReader, Oversized, header
+from farm.wire.frames import Oversized, header
 from farm.wire.tunnel import TunnelError
 
 log = logging.getLogger("farm.server")
@@ -29,11 +30,6 @@ PLAIN_FRAME = 8 * 1024 * 1024
 
 MAX_HELLO = 32 * 1024
 """Bytes of a TLS handshake: a client of a farm has some 1,300 to say in it."""
-
-MAX_AT_ONCE = 32
-SLICE_SECONDS = 0.005
-"""Requests of one connection that are taken in one turn of the loop, and for how long at most (and
-one request more); then others have their turn."""
 
 HINT_SECONDS = 1.0
 """A peer that is silent for so long where TLS is spoken waits for the server to begin."""
@@ -58,14 +54,9 @@ class Connection(asyncio.Protocol):
         self._make_dialect = dialect
         self._dialect: Dialect | None = None
         self._plain = True
-        self._held = False  # by the dialect, which answers one request at a time
-        self._full = False  # of answers that the peer has not read
-        self._room = 0  # bytes that a long message on its way was promised, or waits for
-        self._waits = False  # for that room
-        self._yields = False  # to the other connections, until the next turn of the loop
         self._challenged = False
         self._allowance: Allowance | None = None
-        self._reader = FrameReader(handshake.MAX_FRAME)
+        self._intake = Intake(self, registry.budget, handshake.MAX_FRAME)
         self._transport: asyncio.Transport | None = None
         self._out: Outflow | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -124,7 +115,7 @@ class Connection(asyncio.Protocol):
             return
         if self._plain:
             self._acknowledge()
-        self._reader.feed(data if self._tunnel is None else self._unwrapped(data))
+        self._intake.reader.feed(data if self._tunnel is None else self._unwrapped(data))
         self.resume()
 
     def _unwrapped(self, data: bytes) -> bytes:
@@ -168,22 +159,22 @@ class Connection(asyncio.Protocol):
         """The peer does not read: stop reading its requests, and give it a while."""
         if self._out is None or self.closing:
             return
-        self._full = True
+        self._intake.full = True
         self._out.watch()
         self._wait_for_peer(3 * self._limits.send_timeout)
-        self._read_on()
+        self._intake.read_on()
         self._registry.filled(self)
 
     def resume_writing(self) -> None:
         """The peer reads again."""
         if self._out is not None:
             self._out.relax()
-        self._full = False
+        self._intake.full = False
         self._wait_for_peer(VANISHED_SECONDS)
         self._registry.emptied(self)
         if self._dialect is not None:
             self._dialect.relieved()
-        self._go_on()
+        self._intake.go_on()
 
     def _wait_for_peer(self, seconds: float) -> None:
         """The system must not give it up before the server does: nobody would be told why."""
@@ -213,8 +204,7 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         """Take the frames that have come, for as long as nothing holds them back."""
         try:
-            self._take_some()
-            self._reserve()
+            self._intake.take_some()
         except handshake.KeyRefusedError as error:
             self._registry.complain(self, f"refused: {error}")
             self.send(handshake.FAILURE)
@@ -222,32 +212,14 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.cut_off(str(error))
 
-    def _take_some(self) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + SLICE_SECONDS
-        for _ in range(MAX_AT_ONCE):
-            if self.closing or self._held or self._full or self._yields:
-                return
-            part = self._reader.take()
-            if part is None:
-                return
-            self._take(part)
-            if loop.time() >= end:
-                break
-        self._yields = True
-        loop.call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._yields = False
-        self._go_on()
-
-    def _take(self, part: bytes | Oversized) -> None:
+    def serve(self, part: bytes | Oversized) -> None:
+        """Serve a frame, or refuse it."""
         if self._dialect is None:
             assert isinstance(part, bytes)  # strangers' frames are not skipped
             self._shake_hands(part)
         elif isinstance(part, Oversized):
-            text = f"a message of {part.size:,} bytes; the limit is {self._reader.limit:,}"
-            if self._reader.limit == self._limits.max_frame:
+            text = f"a message of {part.size:,} bytes; the limit is {self._intake.reader.limit:,}"
+            if self._intake.reader.limit == self._limits.max_frame:
                 text += " (--max-frame)"
             self._registry.complain(self, f"refused: {text}")
             self._dialect.refuse(part.head, "too-large", text)
@@ -272,53 +244,28 @@ class Connection(asyncio.Protocol):
         self._registry.met(self)
         now = asyncio.get_running_loop().time()
         self._allowance = Allowance(self._limits.max_requests, now)
-        self._reader.limit = min(PLAIN_FRAME, self._limits.max_frame)
-        self._reader.skip = True
+        self._intake.reader.limit = min(PLAIN_FRAME, self._limits.max_frame)
+        self._intake.reader.skip = True
         self._dialect = self._make_dialect(self)
 
-    def _reserve(self) -> None:
-        """Have room for a long message that is on its way, or do not read on."""
-        claimed = self._reader.claimed
-        needed = claimed if claimed > FREE else 0
-        if needed != self._room:
-            if self._room:
-                self._registry.budget.give_back(self)
-            self._room = needed
-            self._waits = bool(needed) and not self._registry.budget.take(self, needed)
-        self._read_on()
-
     def admitted(self) -> None:
-        """There is room for the message now."""
-        self._waits = False
-        self._read_on()
+        """There is room for the long message that is on its way."""
+        self._intake.admitted()
 
-    def _read_on(self) -> None:
-        """Read, or do not read, as things are.
-
-        A connection whose frames the dialect holds back is read all the same, because it is by
-        reading that its end is noticed.
-        """
-        if self._transport is None or self.closing:
-            return
-        too_much = self._held and self._reader.buffered > FREE
-        if self._full or self._waits or self._yields or too_much:
-            self._transport.pause_reading()
-        else:
+    def read_network(self, wanted: bool) -> None:
+        """Read what comes, or leave it to the network to keep it."""
+        if self._transport is not None and wanted:
             self._transport.resume_reading()
-
-    def _go_on(self) -> None:
-        if not self.closing:
-            self._read_on()
-            self.resume()
+        elif self._transport is not None:
+            self._transport.pause_reading()
 
     def hold(self) -> None:
-        """Keep further frames back until `release`: the dialect answers one at a time."""
-        self._held = True
+        """Keep further frames back until `release`: there is enough to be answered first."""
+        self._intake.hold()
 
     def release(self) -> None:
         """Go on with the frames that were held back."""
-        self._held = False
-        self._go_on()
+        self._intake.release()
 
     def settle(self, dialect: Dialect | None = None) -> None:
         """The first request is over: the deadline ends; maybe another dialect follows."""
@@ -328,7 +275,7 @@ class Connection(asyncio.Protocol):
         if dialect is not None:
             self._dialect = dialect
             self._plain = False
-            self._reader.limit = self._limits.max_frame
+            self._intake.reader.limit = self._limits.max_frame
 
     def _acknowledge(self) -> None:
         """Acknowledge at once: an unmodified client waits for that between two small writes.
@@ -348,7 +295,7 @@ class Connection(asyncio.Protocol):
     @property
     def full(self) -> bool:
         """Whether the peer has much to read before it is to be sent more."""
-        return self._full
+        return self._intake.full
 
     @property
     def unsent(self) -> int:
@@ -358,14 +305,14 @@ class Connection(asyncio.Protocol):
     @property
     def kept(self) -> int:
         """Bytes in memory because of it, but for a long message that has room of its own."""
-        return self.unsent + (0 if self._room else self._reader.buffered)
+        return self.unsent + self._intake.kept
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
         if self._out is None:
             return
         self._out.send(frame)
-        if self._full:  # and more comes: of requests that were taken before, or waited
+        if self.full:  # and more comes: of requests that were taken before, or waited
             self._registry.filled(self)
 
     def close(self) -> None:

@@ -263,7 +263,7 @@ def test_a_peer_that_sends_on_while_it_waits_is_answered_in_order(serve, monkeyp
         buffered = []
         kind, error = client.recv()
         buffered += server.call(
-            lambda: [peer._reader.buffered for peer in server.server.admission.connections]
+            lambda: [peer._intake.reader.buffered for peer in server.server.admission.connections]
         )
         assert (kind, type(error)) == ("#ERROR", queue.Empty)
         assert {client.recv() for _ in range(count)} == {("#RETURN", 0)}

@@ -12,7 +12,8 @@ from farm_service import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.server.connection import MAX_AT_ONCE, MAX_HELLO
+from farm.server.connection import MAX_HELLO
+from farm.server.intake import MAX_AT_ONCE
 from farm.wire import handshake
 from farm.wire.credentials import BY_CERTIFICATE
 from farm.wire.identity import client_context

@@ -9,6 +9,7 @@ from fake_transport import Network, framed
 
 from farm.limits import MIB
 from farm.server import connection as module
+from farm.server import intake
 from farm.wire.frames import header
 
 # -- what a peer may send ---------------------------------------------------------------------
@@ -45,7 +46,7 @@ def test_a_plain_clients_messages_are_shorter(by_hand, monkeypatch):
 def test_others_have_their_turn_while_one_has_many_requests(by_hand, clock):
     _, network, _, dialect = by_hand().known()
     network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(40)))
-    assert len(dialect.received) == 1 + module.MAX_AT_ONCE
+    assert len(dialect.received) == 1 + intake.MAX_AT_ONCE
     assert not network.reads
     clock.turn()
     assert len(dialect.received) == 1 + 40
@@ -57,7 +58,7 @@ def test_others_have_their_turn_while_one_has_requests_that_take_long(by_hand, c
 
     def serve(frame: bytes) -> None:
         dialect.received.append(frame)
-        clock._now += module.SLICE_SECONDS / 2
+        clock._now += intake.SLICE_SECONDS / 2
 
     monkeypatch.setattr(dialect, "receive", serve)
     network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(5)))
@@ -121,7 +122,7 @@ def test_who_is_gone_or_too_slow_leaves_its_room_to_others(by_hand, clock, lines
 
 
 def test_what_is_held_back_is_read_up_to_a_bound(by_hand, monkeypatch):
-    monkeypatch.setattr(module, "FREE", 100)
+    monkeypatch.setattr(intake, "FREE", 100)
     connection, network, peer, dialect = by_hand().known(first=b"plain")
     connection.hold()
     peer.say(b"one")
