@@ -34,6 +34,7 @@ import msgspec
 from farm.errors import ConfigError, FarmError, MissingExtraError
 from farm.wire.identity import AUTHORITY, IDENTITY, REVOKED, SERVER
 from farm.wire.keyfiles import check_name, read_key_file
+from farm.wire.revoked import numbers_of
 from farm.wire.roles import ROLES
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Authority:
             with _whole(directory / CA) as made:
                 _write(made / "key.pem", signer.key_pem, private=True)
                 _write(made / "cert.pem", signer.certificate_pem)
-                _write(made / REVOKED, signer.revocations([], now()))
+                _write(made / REVOKED, signer.revocations([], now(), _number(now(), [])))
                 _write(made / "issued.jsonl", b"")
         for name, role in FIRST.items():
             authority.issue(role, name, days)
@@ -313,12 +314,12 @@ class Authority:
         ]
         self._write_issued(issued)
         revoked = [(int(one.serial, 16), one.revoked) for one in issued if one.revoked]
-        revocations = self._signer.revocations(revoked, now)
         servers = {self._directory / one.name for one in issued if one.role == SERVER}
         files = [
             self._directory / CA / REVOKED,
             *sorted(bundle / REVOKED for bundle in servers if bundle.is_dir()),
         ]
+        revocations = self._signer.revocations(revoked, now, _number(now, files))
         for file in files:
             _write(file, revocations)
         return files
@@ -342,6 +343,20 @@ def _signer() -> type[Signer]:
 def _check_days(days: int) -> None:
     if days < 1:
         raise ConfigError(f"a certificate is valid for at least 1 day, not {days}")
+
+
+def _number(now: datetime, files: list[Path]) -> int:
+    """The number of a new list of what is revoked: higher than those of the lists in some files.
+
+    It begins with the time, so that it is higher than those of copies elsewhere even where the
+    lists here were lost, or were put back from a backup.
+    """
+    numbers = [int(now.timestamp())]
+    for file in files:
+        # One that is damaged is about to be replaced.
+        with contextlib.suppress(OSError, ValueError):
+            numbers += [number + 1 for number in numbers_of(file.read_bytes()).values()]
+    return max(numbers)
 
 
 # -- files ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from typing import Any
 
 from farm.errors import ConfigError, ProtocolError
 from farm.wire.keyfiles import check_private
+from farm.wire.revoked import numbers_of
 from farm.wire.tunnel import Tunnel
 
 log = logging.getLogger("farm.server")
@@ -124,6 +125,21 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
         _load(context.load_verify_locations, identity / REVOKED)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def numbers_in(identity: Path) -> dict[bytes, int]:
+    """The numbers of the lists of what was revoked, by issuer (see `farm.wire.revoked`).
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    path = identity / REVOKED
+    try:
+        return numbers_of(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot use {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot use {path}: it is damaged ({error})") from error
 
 
 def _load_pair(context: ssl.SSLContext, path: str) -> None:
