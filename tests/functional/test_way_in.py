@@ -127,7 +127,10 @@ def test_what_does_not_fit_together_says_so_in_a_line(farm_cli: FarmCli) -> None
     plain = farm_cli.run("nodes", "--tls", "T")
     assert plain.code == 3
     assert "does not speak TLS" in plain.err
-    for ran in (with_key, foreign, nothing, plain):
+    a_file = farm_cli.run("worker", "--tls", "T/client/ca.pem")
+    assert a_file.code == 2
+    assert "ca.pem is no directory: --tls names the one that" in a_file.err
+    for ran in (with_key, foreign, nothing, plain, a_file):
         assert (ran.out, ran.err.count("Error")) == ("", 1)
         assert "Traceback" not in ran.err
 
