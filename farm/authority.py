@@ -21,9 +21,6 @@ import contextlib
 import fcntl
 import importlib
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,9 +28,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from farm.errors import ConfigError, FarmError, MissingExtraError
-from farm.wire.identity import AUTHORITY, IDENTITY, REVOKED, SERVER
+from farm.errors import ConfigError, MissingExtraError, telling
+from farm.whole import new_directory, write_file
+from farm.wire.identity import AUTHORITY, IDENTITY, REVOKED, SERVER, check_directory
 from farm.wire.keyfiles import check_name, read_key_file
+from farm.wire.revoked import numbers_of
 from farm.wire.roles import ROLES
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ class Authority:
             MissingExtraError: cryptography is not installed.
         """
         _check_days(days)
+        check_directory(directory)
         signer = _signer().new(now())
         if os.path.lexists(directory / CA):
             raise ConfigError(
@@ -115,13 +115,13 @@ class Authority:
                     "another directory"
                 )
         authority = cls(directory, signer, now)
-        with _telling(directory):
+        with _using(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _whole(directory / CA) as made:
-                _write(made / "key.pem", signer.key_pem, private=True)
-                _write(made / "cert.pem", signer.certificate_pem)
-                _write(made / REVOKED, signer.revocations([], now()))
-                _write(made / "issued.jsonl", b"")
+            with new_directory(directory / CA) as made:
+                write_file(made / "key.pem", signer.key_pem, private=True)
+                write_file(made / "cert.pem", signer.certificate_pem)
+                write_file(made / REVOKED, signer.revocations([], now(), _number(now(), [])))
+                write_file(made / "issued.jsonl", b"")
         for name, role in FIRST.items():
             authority.issue(role, name, days)
         return authority
@@ -135,10 +135,15 @@ class Authority:
             MissingExtraError: cryptography is not installed.
         """
         ca = directory / CA
-        if not ca.is_dir():
-            raise ConfigError(
-                f"there is no certificate authority in {directory}: `farm keygen --tls` makes one"
-            )
+        check_directory(directory)
+        with _using(directory):
+            try:
+                ca.stat()
+            except FileNotFoundError as error:
+                raise ConfigError(
+                    f"there is no certificate authority in {directory}: `farm keygen --tls` makes "
+                    "one"
+                ) from error
         make = _signer()
         try:
             signer = make(read_key_file(ca / "key.pem"), (ca / "cert.pem").read_bytes())
@@ -160,7 +165,7 @@ class Authority:
             ConfigError: the list cannot be read.
         """
         path = self._directory / CA / "issued.jsonl"
-        with _telling(self._directory):
+        with _using(self._directory):
             lines = path.read_bytes().splitlines()
         found = []
         for number, line in enumerate(lines, 1):
@@ -190,11 +195,20 @@ class Authority:
         if check_name(name) == CA:
             raise ConfigError(f"no certificate can have the name {CA!r}: it is the authority's")
         with self._changing():
-            if os.path.lexists(self._directory / name) or self._valid(name):
+            if self._valid(name):
                 raise ConfigError(
                     f"there is a certificate for {name} in {self._directory} already: choose "
                     f"another name, or replace it with `farm keygen --tls DIR --rotate --name "
-                    f"{name}`. (To use the name of a revoked one again, remove its directory.)"
+                    f"{name}`"
+                )
+            if os.path.lexists(self._directory / name):
+                raise (
+                    self._revoked(name)
+                    if self._was_made(name)
+                    else ConfigError(
+                        f"{self._directory / name} is there already, and no certificate of this "
+                        "authority: choose another name"
+                    )
                 )
             return self._write_bundle(name, role, self._make(role, name, days))
 
@@ -216,7 +230,7 @@ class Authority:
             bundle = self._directory / name
             if not bundle.is_dir():
                 return self._write_bundle(name, role, made)
-            _write(bundle / IDENTITY, made.pem, private=True)
+            write_file(bundle / IDENTITY, made.pem, private=True)
             return [bundle / IDENTITY]
 
     def withdraw(self, name: str) -> list[Path]:
@@ -260,7 +274,7 @@ class Authority:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         """Alone, whatever other processes want to change."""
-        with _telling(self._directory):
+        with _using(self._directory):
             # A file of its own, because the others are replaced by new ones.
             lock = os.open(self._directory / CA / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -277,9 +291,17 @@ class Authority:
         valid = self._valid(name)
         if valid:
             return valid[-1]
-        if any(one.name == name for one in self.issued):
-            raise ConfigError(f"{name} was revoked in {self._directory}: make one of another name")
-        raise self._unknown(name)
+        raise self._revoked(name) if self._was_made(name) else self._unknown(name)
+
+    def _was_made(self, name: str) -> bool:
+        return any(one.name == name for one in self.issued)
+
+    def _revoked(self, name: str) -> ConfigError:
+        return ConfigError(
+            f"{name} was revoked in {self._directory}: make a certificate of another name, or "
+            f"remove {self._directory / name} and make one of this name anew, `farm keygen --tls "
+            f"DIR --role ROLE --name {name}`"
+        )
 
     def _unknown(self, name: str) -> ConfigError:
         names = sorted({one.name for one in self.issued if one.revoked is None})
@@ -300,9 +322,9 @@ class Authority:
         files = {AUTHORITY: self._signer.certificate_pem, IDENTITY: made.pem}
         if role == SERVER:
             files[REVOKED] = (self._directory / CA / REVOKED).read_bytes()
-        with _whole(self._directory / name) as bundle:
+        with new_directory(self._directory / name) as bundle:
             for file, content in files.items():
-                _write(bundle / file, content, private=file == IDENTITY)
+                write_file(bundle / file, content, private=file == IDENTITY)
         return [self._directory / name / file for file in files]
 
     def _revoke(self, these: list[Issued]) -> list[Path]:
@@ -313,19 +335,19 @@ class Authority:
         ]
         self._write_issued(issued)
         revoked = [(int(one.serial, 16), one.revoked) for one in issued if one.revoked]
-        revocations = self._signer.revocations(revoked, now)
         servers = {self._directory / one.name for one in issued if one.role == SERVER}
         files = [
             self._directory / CA / REVOKED,
             *sorted(bundle / REVOKED for bundle in servers if bundle.is_dir()),
         ]
+        revocations = self._signer.revocations(revoked, now, _number(now, files))
         for file in files:
-            _write(file, revocations)
+            write_file(file, revocations)
         return files
 
     def _write_issued(self, issued: list[Issued]) -> None:
         lines = b"".join(msgspec.json.encode(one) + b"\n" for one in issued)
-        _write(self._directory / CA / "issued.jsonl", lines)
+        write_file(self._directory / CA / "issued.jsonl", lines)
 
 
 def _signer() -> type[Signer]:
@@ -344,42 +366,19 @@ def _check_days(days: int) -> None:
         raise ConfigError(f"a certificate is valid for at least 1 day, not {days}")
 
 
-# -- files ------------------------------------------------------------------------------------
+def _number(now: datetime, files: list[Path]) -> int:
+    """The number of a new list of what is revoked: higher than those of the lists in some files.
+
+    It begins with the time, so that it is higher than those of copies elsewhere even where the
+    lists here were lost, or were put back from a backup.
+    """
+    numbers = [int(now.timestamp())]
+    for file in files:
+        # One that is damaged is about to be replaced.
+        with contextlib.suppress(OSError, ValueError):
+            numbers += [number + 1 for number in numbers_of(file.read_bytes()).values()]
+    return max(numbers)
 
 
-@contextlib.contextmanager
-def _telling(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except FarmError:
-        raise  # some are a TimeoutError as well
-    except OSError as error:
-        where = error.filename or directory
-        raise ConfigError(f"cannot use {where}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _whole(directory: Path) -> Iterator[Path]:
-    """A new directory to write to, which takes its name when all is written."""
-    scratch = directory.with_name(f".{directory.name}.{secrets.token_hex(8)}.part")
-    try:
-        scratch.mkdir(mode=0o700)
-        yield scratch
-        scratch.rename(directory)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Write a file that is there whole, in place of the one that was there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    made = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600 if private else 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        made.replace(path)
-    finally:
-        made.unlink(missing_ok=True)
+def _using(directory: Path) -> contextlib.AbstractContextManager[None]:
+    return telling(ConfigError, "cannot use", directory, exactly=True)

@@ -113,13 +113,15 @@ class Signer:
         pem = certificate.public_bytes(_PEM) + _private_pem(key)
         return Identity(pem, certificate.serial_number, certificate.not_valid_after_utc)
 
-    def revocations(self, revoked: Iterable[tuple[int, datetime]], now: datetime) -> bytes:
+    def revocations(
+        self, revoked: Iterable[tuple[int, datetime]], now: datetime, number: int
+    ) -> bytes:
         """The list of revoked certificates (section 5), as PEM.
 
         Args:
-            revoked: the serial number of each, and when it was revoked; none is ever left out
-                again, so that their number can be the list's, which has to grow (section 5.2.3).
+            revoked: the serial number of each, and when it was revoked.
             now: the time.
+            number: the list's, higher than those of all before it (section 5.2.3).
         """
         entries = [
             x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build()
@@ -131,7 +133,7 @@ class Signer:
             .last_update(now - CLOCKS_DIFFER)
             .next_update(now + YEARS_20)
             .add_extension(self._authority_key(), critical=False)
-            .add_extension(x509.CRLNumber(len(entries) + 1), critical=False)
+            .add_extension(x509.CRLNumber(number), critical=False)
         )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM)
 

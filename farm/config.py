@@ -204,7 +204,7 @@ def _limit(name: str, read: Callable[[Any], Any], text: str) -> Setting[Any]:
 LIMITS = (
     _limit("max_connections", _count, "Connections in all; as many as open files allow."),
     _limit("max_unknown", _count, "Connections whose peers have not shown a key or certificate."),
-    _limit("max_per_address", _count, "Connections from one network address."),
+    _limit("max_per_address", _count, "Connections from one address; of IPv6, from one /64."),
     _limit("handshake_timeout", _duration, "Time for the handshake and the first request."),
     _limit("send_timeout", _duration, "Time in which a peer must read some of its answers."),
     _limit("max_frame", _bytes(16 * MIB, 1024 * MIB), "Bytes of one message."),

@@ -21,7 +21,10 @@ A message says what happened, where, and what to do next.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class FarmError(Exception):
@@ -144,3 +147,30 @@ class TaskError(FarmError):
     def __reduce__(self) -> tuple[type[TaskError], tuple[int, str, str, str, str]]:
         arguments = (self.index, self.kind, self.type_name, self.message, self.remote_traceback)
         return type(self), arguments
+
+
+@contextlib.contextmanager
+def telling(
+    kind: type[FarmError], doing: str, path: Path, *, exactly: bool = False
+) -> Iterator[None]:
+    """Within it, what the system says of a file becomes an error of this tree.
+
+    Args:
+        kind: the error's.
+        doing: what it begins with: ``cannot write``.
+        path: what people know it by.
+        exactly: name the file that the system names, if it does.
+
+    Example:
+        >>> with telling(UsageError, "cannot read", Path("nowhere")):
+        ...     Path("nowhere").read_bytes()
+        Traceback (most recent call last):
+        farm.errors.UsageError: cannot read nowhere: No such file or directory
+    """
+    try:
+        yield
+    except FarmError:
+        raise  # some are a TimeoutError as well
+    except OSError as error:
+        where = (error.filename if exactly else None) or path
+        raise kind(f"{doing} {where}: {error.strerror or error}") from error

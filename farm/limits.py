@@ -15,7 +15,7 @@ class Limits:
         max_connections: in all; None for as many as the process may have open files.
         max_unknown: that have not shown yet that they may come in. Where there are more, the one
             that has been silent for longest goes, so that newcomers are served.
-        max_per_address: from one network address.
+        max_per_address: from one IPv4 address, or one /64 of IPv6.
         handshake_timeout: seconds for the handshake and the first request together.
         send_timeout: seconds in which a peer must take something of what it has asked for.
         max_frame: bytes of one message.

@@ -33,7 +33,7 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import greet, pause_before
+from farm.wire.greeting import Reprieve, greet, pause_before
 from farm.wire.leases import Joined
 from farm.wire.messages import Message
 from farm.wire.opening import CONNECT_SECONDS, connect
@@ -266,12 +266,16 @@ class Worker:
 
     def _connect_loop(self) -> None:
         """Connect again, for as long as it takes; the loop takes it from there."""
-        attempt = 0
-        while not self._stopped.wait(pause_before(attempt)):
-            attempt += 1
+        reprieve = Reprieve()
+        for attempt in itertools.count():
+            pause = min(pause_before(attempt), reprieve.left(time.monotonic()))
+            if self._stopped.wait(pause):
+                return
             try:
                 self._arrived.put(self._connect_main())
             except NotAuthorisedError as error:
+                if reprieve.holds(error, time.monotonic(), log):
+                    continue
                 self._arrived.put(error)
             except ConfigError as error:  # while a key or certificate is replaced, say
                 log.warning("cannot connect again yet: %s", error)

@@ -68,7 +68,12 @@ def connect(server: Path, client: Path) -> Met:
     return meet(strictly(server_context(server)), strictly(client_context(client)))
 
 
-def twin_of(tls: Path, directory: Path) -> Authority:
+def at(**ago: float) -> Callable[[], datetime]:
+    """A clock that is slow by so much."""
+    return lambda: datetime.now(UTC) - timedelta(**ago)
+
+
+def twin_of(tls: Path, directory: Path, now: Callable[[], datetime] | None = None) -> Authority:
     """Another authority of the same name as the one in ``tls``."""
     (own,) = certificates_in(tls / "ca/cert.pem")
     real = certificates._name
@@ -76,14 +81,9 @@ def twin_of(tls: Path, directory: Path) -> Authority:
         patched.setattr(
             certificates, "_name", lambda text: own.subject if "authority" in text else real(text)
         )
-        return Authority.create(directory)
+        return Authority.create(directory, now=now or at())
 
 
 def certificates_in(path: Path) -> list[x509.Certificate]:
     """The certificates in a file."""
     return x509.load_pem_x509_certificates(path.read_bytes())
-
-
-def at(**ago: float) -> Callable[[], datetime]:
-    """A clock that is slow by so much."""
-    return lambda: datetime.now(UTC) - timedelta(**ago)

@@ -114,6 +114,11 @@ def command(
         done = newkeys.change(settings.values[AUTHKEY_FILE], wish.action, wish.role, wish.name)
         if authkey_file is None and KEY_VARIABLE in os.environ:
             output.warn(f"{KEY_VARIABLE} is set here, and used instead of the key in any file")
+        if os.environ.get(TLS.variable):
+            output.warn(
+                f"{TLS.variable} is set here: commands use the certificates that it names, and no "
+                f"key ({TLS.flag} DIR makes certificates)"
+            )
     output.result(_result(wish, done))
 
 

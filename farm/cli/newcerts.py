@@ -83,6 +83,8 @@ def _renewed(bundle: Path, options: str) -> list[str]:
 
 
 def _revoked(what: str, role: str | None, files: list[Path]) -> list[str]:
-    lists = [str(path) for path in files[1:]] or [str(files[0])]
+    lists = [str(path) for path in files[1:]]
     others = "servers, nodes and clients need" if role == SERVER else "servers need"
-    return [what, f"On other machines, {others} a copy of {' or '.join(lists)}."]
+    here = [f"Servers that run with {' or '.join(lists)} take it within a second."] if lists else []
+    where = " or ".join(lists) or str(files[0])
+    return [what, *here, f"On other machines, {others} a copy of {where}."]

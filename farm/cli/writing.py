@@ -14,7 +14,7 @@ from typing import IO
 
 from farm.client.jsontext import to_json
 from farm.client.rows import Row
-from farm.errors import UsageError
+from farm.errors import UsageError, telling
 
 FIXED = ("index", "status", "seconds", "node", "attempts")
 _TAKEN = frozenset({*FIXED, "result", "error"})
@@ -92,13 +92,16 @@ def written(path: Path) -> Iterator[IO[str]]:
     """
     check_target(path)
     if _is_special(path):
-        with _telling(path), path.open("w", encoding="utf-8", newline="") as file:
+        with (
+            telling(UsageError, "cannot write", path),
+            path.open("w", encoding="utf-8", newline="") as file,
+        ):
             yield file
         return
     target = path.resolve()
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with _telling(path):
+        with telling(UsageError, "cannot write", path):
             with part.open("x", encoding="utf-8", newline="") as file:
                 yield file
             if target.exists():
@@ -106,11 +109,3 @@ def written(path: Path) -> Iterator[IO[str]]:
             part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

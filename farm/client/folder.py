@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from farm.batch import shipment
 from farm.client.archive import MAX_LINE, Head, Listed, read_head
-from farm.errors import FarmError, UsageError
+from farm.errors import UsageError, telling
 from farm.wire.frames import MAX_FRAME
 
 HEAD = "batch.json"
@@ -50,7 +50,7 @@ def made(directory: Path) -> Iterator[Path]:
     target = directory.resolve()
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with _telling(directory):
+        with _writing(directory):
             scratch.mkdir()
             yield scratch
             # An empty directory is replaced; one that is not empty any more is an error.
@@ -69,19 +69,13 @@ def _check_free(directory: Path) -> None:
         raise UsageError(f"cannot write {directory}: it is there already, and no directory")
     if directory.resolve() == Path.cwd():
         raise UsageError(f"cannot write {directory}: it is the current directory; name a new one")
-    with _telling(directory):
+    with _writing(directory):
         if any(directory.iterdir()):
             raise UsageError(f"cannot write {directory}: it is not empty")
 
 
-@contextmanager
-def _telling(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except FarmError:
-        raise  # some are a TimeoutError as well
-    except OSError as error:
-        raise UsageError(f"cannot write {directory}: {error.strerror or error}") from error
+def _writing(directory: Path) -> AbstractContextManager[None]:
+    return telling(UsageError, "cannot write", directory)
 
 
 class Lines:
@@ -247,11 +241,5 @@ def count_lines(spans: Iterable[Span]) -> int:
     return sum(span.stop - span.start for span in spans)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FarmError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return telling(UsageError, "cannot read", path)

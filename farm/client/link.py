@@ -28,7 +28,7 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import greet, pause_before
+from farm.wire.greeting import Reprieve, greet, pause_before
 from farm.wire.messages import Message, Refused, Welcome
 from farm.wire.opening import connect
 
@@ -203,33 +203,45 @@ class Link:
 
     def _reconnect(self) -> None:
         """Connect again, for as long as it takes, and ask again what is unanswered."""
+        reprieve = Reprieve()
         for attempt in itertools.count():
-            if self._closed.wait(pause_before(attempt)):
+            if self._closed.wait(min(pause_before(attempt), reprieve.left(time.monotonic()))):
                 return
-            try:
-                channel = self._connect()
-            except ConfigError as error:  # while a key or certificate is replaced, say
-                log.warning("cannot connect again yet: %s", error)
-                continue
-            except (NotAuthorisedError, UsageError):
+            channel = self._try_again(reprieve)
+            if channel is not None and self._ask_again(channel):
+                log.warning("connected to %s again", self.address)
+                return
+
+    def _try_again(self, reprieve: Reprieve) -> Channel | None:
+        """Another connection; None if there is none yet, an error if there will be none."""
+        try:
+            return self._connect()
+        except ConfigError as error:  # while a key or certificate is replaced, say
+            log.warning("cannot connect again yet: %s", error)
+        except UsageError:
+            raise
+        except NotAuthorisedError as error:
+            if not reprieve.holds(error, time.monotonic(), log):
                 raise
-            except FarmError as error:
-                log.info("cannot connect again yet: %s", error)
-                continue
-            with self._lock:
-                self._channel = channel
-                unanswered = list(self._asked.items())
-            self._again.clear()
-            try:
-                for number, (request, _) in unanswered:
-                    channel.write(codec.encode(number, request))
-                    channel.drain()
-            except OSError as error:
-                log.info("the connection is lost again: %s", error)
-                channel.close()
-                continue
-            log.warning("connected to %s again", self.address)
-            return
+        except FarmError as error:
+            log.info("cannot connect again yet: %s", error)
+        return None
+
+    def _ask_again(self, channel: Channel) -> bool:
+        """Use another connection, and ask there what is unanswered; whether it is still there."""
+        with self._lock:
+            self._channel = channel
+            unanswered = list(self._asked.items())
+        self._again.clear()
+        try:
+            for number, (request, _) in unanswered:
+                channel.write(codec.encode(number, request))
+                channel.drain()
+        except OSError as error:
+            log.info("the connection is lost again: %s", error)
+            channel.close()
+            return False
+        return True
 
     def fail(self, error: FarmError) -> None:
         """There is nobody to connect to any more: what is asked now and later fails so."""

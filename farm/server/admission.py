@@ -31,7 +31,7 @@ class Admission:
         self._most = most_connections(limits.max_connections)
         self._all: set[Connection] = set()
         self._unknown: OrderedDict[Connection, None] = OrderedDict()  # oldest first
-        self._by_host: Counter[str] = Counter()
+        self._by_network: Counter[str] = Counter()
         self._full: set[Connection] = set()
 
     @property
@@ -48,19 +48,19 @@ class Admission:
         """A connection has come; why it cannot stay, if it cannot.
 
         Where too many peers are unknown, or there is no room because of them, the one goes that has
-        been so for longest, of the address that has most: a handshake takes milliseconds, so that
+        been so for longest, of the network that has most: a handshake takes milliseconds, so that
         it is a silent one, and newcomers are served.
         """
-        host = connection.host
+        network = connection.network
         is_full = len(self._all) >= self._most
         if is_full and not self._unknown:
             return f"it has {self._most} connections, and takes no more (--max-connections)"
-        if self._by_host[host] >= self.limits.max_per_address:
+        if self._by_network[network] >= self.limits.max_per_address:
             return (
-                f"it has {self._by_host[host]} connections from this address, and takes no more "
+                f"it has {self._by_network[network]} connections from {network}, and takes no more "
                 "(--max-per-address)"
             )
-        self._by_host[host] += 1
+        self._by_network[network] += 1
         self._all.add(connection)
         if is_full:
             self._cut_oldest("there is no room for a peer that is unknown (--max-connections)")
@@ -71,10 +71,10 @@ class Admission:
         return None
 
     def _cut_oldest(self, why: str) -> None:
-        # Of the address that has most of them, so that one that opens very many harms itself alone.
-        crowd = Counter(connection.host for connection in self._unknown)
+        # Of the network that has most of them, so that one that opens very many harms itself alone.
+        crowd = Counter(connection.network for connection in self._unknown)
         most = max(crowd.values())
-        oldest = next(one for one in self._unknown if crowd[one.host] == most)
+        oldest = next(one for one in self._unknown if crowd[one.network] == most)
         # Taken out now, and not when it is closed: many may come in the same turn of the loop.
         del self._unknown[oldest]
         oldest.cut_off(why)
@@ -91,9 +91,9 @@ class Admission:
         self._unknown.pop(connection, None)
         self._full.discard(connection)
         self.budget.give_back(connection)
-        self._by_host[connection.host] -= 1
-        if not self._by_host[connection.host]:
-            del self._by_host[connection.host]
+        self._by_network[connection.network] -= 1
+        if not self._by_network[connection.network]:
+            del self._by_network[connection.network]
 
     def filled(self, connection: Connection) -> None:
         """A peer does not read its answers; if they are too many, the one with most goes."""
@@ -125,7 +125,7 @@ class Admission:
 
     def complain(self, connection: Connection, what: str) -> None:
         """Log what is wrong with a peer."""
-        self._complaints.tell(connection.host, connection.address, what, self._now())
+        self._complaints.tell(connection.network, connection.address, what, self._now())
 
     def sweep(self) -> None:
         """Now and then: see who may still be here, and who holds others up."""

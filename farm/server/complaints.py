@@ -11,10 +11,10 @@ from collections import OrderedDict
 log = logging.getLogger("farm.server")
 
 PER_MINUTE = 20
-"""Lines about one network address."""
+"""Lines about one address; about one /64 of IPv6 (see `farm.server.networks`)."""
 
 MAX_ADDRESSES = 1000
-"""Addresses that are counted; the one without a complaint for longest is forgotten first."""
+"""Of those that are counted, the one without a complaint for longest is forgotten first."""
 
 
 class Complaints:
@@ -27,34 +27,34 @@ class Complaints:
     def __init__(self) -> None:
         self._minutes: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def tell(self, host: str, peer: str, what: str, now: float) -> None:
-        """Log a line, unless there were many about the same address.
+    def tell(self, network: str, peer: str, what: str, now: float) -> None:
+        """Log a line, unless there were many about the same address or network.
 
         Args:
-            host: the address that is counted.
+            network: what is counted, as `farm.server.networks.network_of` gives it.
             peer: what the line begins with.
             what: a clause.
             now: seconds on a clock that only goes forward.
         """
-        since, count = self._minutes.pop(host, (now, 0))
+        since, count = self._minutes.pop(network, (now, 0))
         if now - since >= 60.0:
-            self._close(host, count)
+            self._close(network, count)
             since, count = now, 0
-        self._minutes[host] = (since, count + 1)
+        self._minutes[network] = (since, count + 1)
         if count < PER_MINUTE:
             log.warning("%s: %s", peer, what)
         elif count == PER_MINUTE:
-            log.warning("%s: more of this kind; it is counted for a minute", host)
+            log.warning("%s: more of this kind; it is counted for a minute", network)
         if len(self._minutes) > MAX_ADDRESSES:
             oldest, (_, many) = self._minutes.popitem(last=False)
             self._close(oldest, many)
 
     def sweep(self, now: float) -> None:
         """Say what was counted, where the minute is over."""
-        over = [host for host, (since, _) in self._minutes.items() if now - since >= 60.0]
-        for host in over:
-            self._close(host, self._minutes.pop(host)[1])
+        over = [network for network, (since, _) in self._minutes.items() if now - since >= 60.0]
+        for network in over:
+            self._close(network, self._minutes.pop(network)[1])
 
-    def _close(self, host: str, count: int) -> None:
+    def _close(self, network: str, count: int) -> None:
         if count > PER_MINUTE:
-            log.warning("%s: %d of this kind within a minute", host, count)
+            log.warning("%s: %d of this kind within a minute", network, count)

@@ -16,6 +16,7 @@ from farm.server.budget import Allowance
 from farm.server.dialect import Dialect
 from farm.server.door import Pass
 from farm.server.intake import Intake
+from farm.server.networks import network_of
 from farm.server.outflow import Outflow
 from farm.server.registry import Registry
 from farm.wire import handshake
@@ -62,8 +63,9 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._hint: asyncio.TimerHandle | None = None
         self._socket: socket.socket | None = None
-        self.host = "?"
         self.address = "?"
+        self.network = "?"
+        """What the peer is counted under: see `farm.server.networks`."""
         self.holder: Pass | None = None
         """What the peer came in with, once it has."""
         self.received = 0
@@ -87,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         if peer:
-            self.host, self.address = peer[0], f"{peer[0]}:{peer[1]}"
+            self.network, self.address = network_of(peer[0]), f"{peer[0]}:{peer[1]}"
         reason = self._registry.came(self)
         if reason is not None:
             self._turn_away("busy", reason)

@@ -115,6 +115,43 @@ class KeyDoor:
         return lambda held: held.key is not None and roles.get(held.key.secret) == held.role
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """What a server accepts.
+
+    Args:
+        context: by which certificates are checked.
+        authorities: their certificates.
+        numbers: of the lists of what was revoked, by their issuers.
+    """
+
+    context: ssl.SSLContext
+    authorities: frozenset[bytes]
+    numbers: dict[bytes, int]
+
+    def check_later_than(self, former: _Accepted, path: Path) -> None:
+        """See that no list is older than it was before, as long as its authority is trusted.
+
+        Args:
+            former: what was accepted until now.
+            path: the file of the lists, for people.
+
+        Raises:
+            ConfigError: one is: what was revoked between would get in again.
+        """
+        if not former.authorities <= self.authorities:
+            return
+        for issuer, before in former.numbers.items():
+            number = self.numbers.get(issuer)
+            if number is None or number < before:
+                has = "no number" if number is None else f"the number {number}"
+                raise ConfigError(
+                    f"{path} is older than the list of what was revoked that is in use: it has "
+                    f"{has}, that one {before}. Copy the latest there from the authority's "
+                    f"directory (ca/{identity.REVOKED})"
+                )
+
+
 class TlsDoor:
     """Lets in who holds a certificate of the server's authority.
 
@@ -128,11 +165,11 @@ class TlsDoor:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen = self._look()
-        self._context = self._load()
+        self._accepted = self._load()
         self._keys = (Key(BY_CERTIFICATE, "view", "certificate"),)
         self._told = ""  # why the files cannot be read again
 
-    def _load(self) -> ssl.SSLContext:
+    def _load(self) -> _Accepted:
         identity.check_server(self._directory, time.time())
         context = identity.server_context(self._directory)
         if not context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF:
@@ -141,7 +178,8 @@ class TlsDoor:
                 f"there is no {identity.REVOKED} in {self._directory}, the list of what was "
                 f"revoked: copy it there from the authority's directory (ca/{identity.REVOKED})"
             )
-        return context
+        authorities = context.get_ca_certs(binary_form=True)
+        return _Accepted(context, frozenset(authorities), identity.numbers_in(self._directory))
 
     def _look(self) -> list[tuple[str, int, int, int]]:
         found = []
@@ -155,7 +193,7 @@ class TlsDoor:
 
     def tunnel(self) -> Tunnel:
         """A tunnel by the certificates as they are now."""
-        return Tunnel(self._context, server=True)
+        return Tunnel(self._accepted.context, server=True)
 
     def handshake(self) -> ServerHandshake[Key]:
         """The manager's challenge, which inside the tunnel has nothing to prove."""
@@ -169,7 +207,7 @@ class TlsDoor:
         """The pass that the peer's certificate is."""
         del handshake
         assert tunnel is not None
-        if tunnel.context is not self._context:
+        if tunnel.context is not self._accepted.context:
             # It may have been revoked between, and `refresh` has asked nobody who was not in yet.
             raise ProtocolError("the certificates have changed since it connected")
         return self._pass_of(tunnel)
@@ -190,13 +228,18 @@ class TlsDoor:
         if seen == self._seen:
             return _is_valid
         try:
-            self._context = self._load()
+            accepted = self._load()
+            accepted.check_later_than(self._accepted, self._directory / identity.REVOKED)
         except ConfigError as error:
             if str(error) != self._told:  # it is tried again with each look
                 log.error("%s. The former certificates and revocations stay in use", error)  # noqa: TRY400
             self._told = str(error)
             return _is_valid
-        self._seen, self._told = seen, ""
+        if self._look() != seen:
+            return (
+                _is_valid  # replaced while it was read: what belongs together shows the next look
+            )
+        self._accepted, self._seen, self._told = accepted, seen, ""
         log.warning("the certificates or the list of revoked ones have changed: all connect anew")
         return lambda _: False
 

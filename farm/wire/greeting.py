@@ -1,12 +1,14 @@
-"""The first words on a connection, and how long to wait before connecting once more."""
+"""The first words on a connection, and when to connect once more, and for how long."""
 
 from __future__ import annotations
 
+import logging
+import math
 import platform
 import random
 import time
 
-from farm.errors import ProtocolError
+from farm.errors import NotAuthorisedError, ProtocolError
 from farm.version import __version__
 from farm.wire import codec
 from farm.wire.channel import Channel
@@ -15,6 +17,11 @@ from farm.wire.opening import CONNECT_SECONDS
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+
+REFUSED_SECONDS = 10.0
+"""Who was in before and is refused now goes on trying for so long. It is the time after which the
+server gives what a silent node runs to others (`farm.server.ledger.SILENT_SECONDS`): until then an
+end would lose work, after that waiting saves nothing."""
 
 
 def greet(channel: Channel, session: str = "", connection: int = 0) -> Welcome:
@@ -48,3 +55,40 @@ def pause_before(attempt: int) -> float:
     """
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(attempt, 16)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads peers, hides nothing
+
+
+class Reprieve:
+    """The time of one who was in before, and whom the server refuses when it connects again.
+
+    Its key or certificate may have been replaced on the server a moment ago, and the new file be on
+    its way: files are read anew for each connection. Time is passed in.
+
+    Example:
+        >>> reprieve, error = Reprieve(), NotAuthorisedError("it does not accept this key")
+        >>> logger = logging.getLogger("farm.worker")
+        >>> [reprieve.holds(error, now, logger) for now in (100.0, 109.0, 110.0)]
+        [True, True, False]
+    """
+
+    def __init__(self) -> None:
+        self._end: float | None = None
+
+    def holds(self, error: NotAuthorisedError, now: float, log: logging.Logger) -> bool:
+        """It is refused: whether it is to try once more.
+
+        Args:
+            error: why; logged the first time.
+            now: seconds on a clock that only goes forward.
+            log: of who is refused.
+        """
+        if self._end is None:
+            self._end = now + REFUSED_SECONDS
+            log.warning(
+                "refused, trying for %g s in case the right key or certificate comes: %s",
+                REFUSED_SECONDS, error,
+            )  # fmt: skip
+        return now < self._end
+
+    def left(self, now: float) -> float:
+        """Seconds until the last attempt; infinite where it was not refused, or that is over."""
+        return self._end - now if self._end is not None and now < self._end else math.inf

@@ -16,12 +16,14 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from farm.errors import ConfigError, ProtocolError
+from farm.errors import ConfigError, ProtocolError, telling
 from farm.wire.keyfiles import check_private
+from farm.wire.revoked import numbers_of
 from farm.wire.tunnel import Tunnel
 
 log = logging.getLogger("farm.server")
@@ -48,16 +50,36 @@ def find_identity(directory: Path, names: Sequence[str]) -> Path:
     """The directory of one identity: the given one, or the first there is of these below it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it cannot be looked for.
     """
-    candidates = [directory, *(directory / name for name in names)]
-    for candidate in candidates:
-        if os.path.isfile(candidate / IDENTITY):  # noqa: PTH113 - False also where it may not look
-            return candidate
-    raise ConfigError(
+    denied = None
+    for candidate in (directory, *(directory / name for name in names)):
+        try:
+            if stat.S_ISREG((candidate / IDENTITY).stat().st_mode):
+                return candidate
+        except PermissionError as error:
+            # Somebody else's admin/ does not keep who may use client/ from doing so.
+            denied = denied or ConfigError(f"cannot look into {candidate}: {error.strerror}")
+        except OSError:
+            continue  # it is not there: what is amiss with the directory itself is said below
+    check_directory(directory)
+    raise denied or ConfigError(
         f"there is no {IDENTITY} in {directory}, nor in its {' or '.join(names)}: --tls names a "
         "directory that `farm keygen --tls DIR` has made, or one of its sub-directories"
     )
+
+
+def check_directory(directory: Path) -> None:
+    """See that what ``--tls`` names is no file. It need not be there.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if os.path.lexists(directory) and not os.path.isdir(directory):  # noqa: PTH112 - False, no error
+        raise ConfigError(
+            f"{directory} is no directory: --tls names the one that `farm keygen --tls DIR` makes, "
+            "or one of its sub-directories"
+        )
 
 
 def server_context(identity: Path) -> ssl.SSLContext:
@@ -124,6 +146,20 @@ def _context(protocol: int, identity: Path) -> ssl.SSLContext:
         _load(context.load_verify_locations, identity / REVOKED)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+def numbers_in(identity: Path) -> dict[bytes, int]:
+    """The numbers of the lists of what was revoked, by issuer (see `farm.wire.revoked`).
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    path = identity / REVOKED
+    try:
+        with telling(ConfigError, "cannot use", path):
+            return numbers_of(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"cannot use {path}: it is damaged ({error})") from error
 
 
 def _load_pair(context: ssl.SSLContext, path: str) -> None:

@@ -23,12 +23,42 @@ from farm.wire.channel import Channel, tune
 from farm.wire.credentials import Credentials, Shown, credentials_of
 from farm.wire.handshake import CHALLENGE, REFUSED, refusal
 from farm.wire.messages import PROTOCOL
-from farm.wire.tunnel import Tunnel, TunnelError
+from farm.wire.tunnel import EXPIRED, NOT_ACCEPTED, OTHER_USE, TAKEN_BACK, Tunnel, TunnelError
 
 CONNECT_SECONDS = 10.0
 
 WITHOUT_TLS = refusal("tls", "")
 """How a server begins that waits for TLS, and hears nothing."""
+
+
+_REMEDIES = {
+    EXPIRED: (
+        "Where it was made, make a new one, `farm keygen --tls DIR --rotate --name NAME`, and copy "
+        "its directory here."
+    ),
+    TAKEN_BACK: (
+        "If a new one was made in its place, copy its directory here. Else make one of another "
+        "name, `farm keygen --tls DIR --role ROLE --name NAME`, or of the same name when its "
+        "directory is removed there."
+    ),
+    OTHER_USE: (
+        "It is a server's: let --tls name another directory that `farm keygen --tls` made, client "
+        "for clients and worker for nodes."
+    ),
+    f"{NOT_ACCEPTED}certificate has expired": (
+        "Where the server's was made, make a new one, `farm keygen --tls DIR --rotate --name "
+        "server`, and copy its directory to the server."
+    ),
+    f"{NOT_ACCEPTED}certificate revoked": (
+        "It is a server whose certificate was taken back: it needs another one."
+    ),
+}
+"""What to do about a certificate that is not accepted: this end's, or the server's."""
+
+_OTHERWISE = (
+    "--tls names the directory that `farm keygen --tls` made for this machine; it must be of the "
+    "server's authority."
+)
 
 
 class _Blocking:
@@ -114,10 +144,8 @@ def _first_frame(channel: Channel, address: Address, deadline: float) -> bytes:
 
 def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmError:
     if error.is_final:
-        return NotAuthorisedError(
-            f"no connection to the server at {address}: {error}. --tls names the directory that "
-            "`farm keygen --tls` made for this machine; it must be of the server's authority."
-        )
+        remedy = _REMEDIES.get(str(error), _OTHERWISE)
+        return NotAuthorisedError(f"no connection to the server at {address}: {error}. {remedy}")
     if error.is_tls:
         return ServerUnreachableError(f"no connection to the server at {address}: {error}")
     for frame in channel.unread():
@@ -178,7 +206,8 @@ def _not_accepted(address: Address, shown: Shown) -> NotAuthorisedError:
         )
     return NotAuthorisedError(
         f"the server at {address} does not accept this key. Use a key file of the server's, "
-        "which `farm serve` names: --authkey-file, FARM_AUTHKEY_FILE or FARM_AUTHKEY."
+        "which `farm serve` names: --authkey-file, FARM_AUTHKEY_FILE or FARM_AUTHKEY. If it was "
+        "replaced there, copy the new one here."
     )
 
 

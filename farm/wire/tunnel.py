@@ -15,14 +15,20 @@ from farm.errors import ProtocolError
 
 _CHUNK = 256 * 1024
 
+EXPIRED = "the certificate has expired"
+TAKEN_BACK = "the certificate was revoked"
+OTHER_USE = "the certificate is not for this use"
+NOT_ACCEPTED = "its certificate is not accepted: "
+"""How a reason begins where this end refuses the other one's."""
+
 _ALERTS = {
     "CERTIFICATE_REQUIRED": "it asks for a certificate, and none was shown",
-    "CERTIFICATE_EXPIRED": "the certificate has expired",
-    "CERTIFICATE_REVOKED": "the certificate was revoked",
+    "CERTIFICATE_EXPIRED": EXPIRED,
+    "CERTIFICATE_REVOKED": TAKEN_BACK,
     "UNKNOWN_CA": "the certificate is of another authority, or of none",
     "DECRYPT_ERROR": "the certificate is of another authority of the same name",
     "BAD_CERTIFICATE": "the certificate is damaged, or not valid yet: do the clocks agree?",
-    "UNSUPPORTED_CERTIFICATE": "the certificate is not for this use",
+    "UNSUPPORTED_CERTIFICATE": OTHER_USE,
     "CERTIFICATE_UNKNOWN": "the certificate is not accepted",
     "PROTOCOL_VERSION": "the other end does not speak TLS 1.3",
 }
@@ -146,7 +152,7 @@ class Tunnel:
 def reason_of(error: ssl.SSLError) -> str:
     """Why, in words for people: of OpenSSL's it gives the few that they will meet."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
+        return NOT_ACCEPTED + error.verify_message
     reason = error.reason or re.sub(r" \(_ssl\.c:\d+\)", "", str(error))
     if reason in _NO_TLS:
         return "the other end does not speak TLS"

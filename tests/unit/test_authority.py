@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -87,7 +88,7 @@ def test_an_authority_that_cannot_be_made_whole_is_not_there(tmp_path, monkeypat
     def refuse(*_, **__):
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 
-    monkeypatch.setattr(module, "_write", refuse)
+    monkeypatch.setattr(module, "write_file", refuse)
     with pytest.raises(ConfigError, match="No space left"):
         Authority.create(tmp_path / "tls")
     assert names_in(tmp_path / "tls") == []
@@ -130,6 +131,34 @@ def test_a_name_is_given_once(tls):
     assert role_of(connect(tls / "server", tls / "worker").client) == ("admin", "worker")
 
 
+def test_a_directory_of_something_else_is_not_taken(tls):
+    (tls / "node7").mkdir()
+    with pytest.raises(ConfigError, match="node7 is there already, and no certificate of this"):
+        Authority.open(tls).issue("work", "node7")
+    assert len(lines(tls)) == 4
+
+
+def test_a_file_is_no_place_for_an_authority(tls):
+    for use in (Authority.create, Authority.open):
+        with pytest.raises(
+            ConfigError, match=r"crl\.pem is no directory: --tls names the one that"
+        ):
+            use(tls / "ca/crl.pem")
+
+
+def test_a_directory_that_may_not_be_looked_into_is_said_to_be_one(tls, monkeypatch):
+    real = Path.stat
+
+    def look(path, **more):
+        if path == tls / "ca":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", look)
+    with pytest.raises(ConfigError, match=r"cannot use .*/ca: Permission denied$"):
+        Authority.open(tls)
+
+
 def test_a_bundle_that_was_lost_is_made_again(tls, monkeypatch):
     authority = Authority.open(tls)
     with monkeypatch.context() as patch:
@@ -144,7 +173,7 @@ def test_a_bundle_that_was_lost_is_made_again(tls, monkeypatch):
 
 def test_a_revocation_that_was_broken_off_is_made_up_for(tls, monkeypatch):
     authority = Authority.open(tls)
-    real = module._write
+    real = module.write_file
 
     def broken(path, content, **more):
         if path.name == "crl.pem":
@@ -152,7 +181,7 @@ def test_a_revocation_that_was_broken_off_is_made_up_for(tls, monkeypatch):
         real(path, content, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", broken)
+        patch.setattr(module, "write_file", broken)
         with pytest.raises(ConfigError, match=r"cannot use .*crl.pem: No space left"):
             authority.revoke("worker")
     assert connect(tls / "server", tls / "worker").refusals == {}
@@ -168,9 +197,15 @@ def test_a_revocation_that_was_broken_off_is_made_up_for(tls, monkeypatch):
 def test_what_was_revoked_or_never_there_is_not_renewed(tls):
     authority = Authority.open(tls)
     authority.revoke("worker")
-    for use in (authority.renew, authority.withdraw):
-        with pytest.raises(ConfigError, match="worker was revoked"):
+    said = set()
+    for use in (authority.renew, authority.withdraw, lambda name: authority.issue("work", name)):
+        with pytest.raises(ConfigError) as error:
             use("worker")
+        said.add(str(error.value))
+    assert said == {
+        f"worker was revoked in {tls}: make a certificate of another name, or remove {tls}/worker "
+        "and make one of this name anew, `farm keygen --tls DIR --role ROLE --name worker`"
+    }
     for use in (authority.renew, authority.withdraw, authority.revoke):
         with pytest.raises(ConfigError, match=r"no certificate for nobody.*admin, client, server$"):
             use("nobody")

@@ -13,6 +13,7 @@ from tls_handshake import at, certificates_in, connect
 from farm.authority import Authority
 from farm.certificates import Signer
 from farm.wire.identity import role_of
+from farm.wire.revoked import numbers_of
 
 NOW = datetime.now(UTC)
 
@@ -195,9 +196,48 @@ def test_the_number_of_the_list_grows(tls):
         crl = x509.load_pem_x509_crl((tls / "server/crl.pem").read_bytes())
         return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number, len(crl)
 
-    before = number()
-    Authority.open(tls).revoke("worker")
-    assert (before, number()) == ((1, 0), (2, 1))
+    def copy():
+        return numbers_of((tls / "server/crl.pem").read_bytes()).values()
+
+    seen = [number()]
+    authority = Authority.open(tls)
+    for change in (
+        lambda: authority.revoke("worker"),
+        lambda: authority.revoke("worker"),
+        lambda: authority.renew("client"),
+        lambda: authority.withdraw("client"),
+        lambda: Authority.open(tls, now=at(days=100)).revoke("client"),
+    ):
+        before = number()
+        change()
+        seen += [number()] if number() != before else []
+        assert list(copy()) == [number()[0]]
+    numbers = [one for one, _ in seen]
+    assert numbers == sorted(set(numbers)), "it grows, whatever the clock says"
+    assert [count for _, count in seen] == [0, 1, 1, 2, 3]
+
+
+def test_the_number_grows_where_a_list_was_lost_or_is_an_older_one(tls):
+    def number(path):
+        (found,) = numbers_of(path.read_bytes()).values()
+        return found
+
+    listed, served, older = tls / "ca/crl.pem", tls / "server/crl.pem", tls / "older.pem"
+    shutil.copy(listed, older)
+    authority = Authority.open(tls)
+    harms = [
+        lambda: shutil.copy(older, listed),
+        lambda: listed.unlink(),
+        lambda: served.write_bytes(b"garbage"),
+        lambda: [path.write_bytes(b"") for path in (listed, served)],
+    ]
+    for days, harm in enumerate(harms, 1):
+        authority.revoke("worker")
+        before = number(served)
+        harm()
+        authority = Authority.open(tls, now=at(days=-days))
+        authority.revoke("client")
+        assert number(listed) == number(served) > before
 
 
 def test_two_authorities_have_different_names(tls, tmp_path):

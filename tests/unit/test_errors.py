@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 
 import farm
 from farm import errors
+from farm.errors import ConfigError, UsageError, WaitTimeoutError, telling
 
 
 def all_errors() -> list[type[errors.FarmError]]:
@@ -73,3 +75,19 @@ def test_public_names_are_found_and_others_are_not():
     assert dir(farm) == sorted(farm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = farm.nothing
+
+
+def test_what_the_system_says_of_a_file_is_told_in_its_words(tmp_path):
+    for exactly, named in ((False, "the list"), (True, tmp_path / "x")):
+        with (
+            pytest.raises(ConfigError, match=rf"^cannot use {named}: No such file or directory$"),
+            telling(ConfigError, "cannot use", Path("the list"), exactly=exactly),
+        ):
+            (tmp_path / "x").read_bytes()
+
+
+def test_an_error_of_the_tree_stays_what_it_is():
+    """Though one of them is an OSError, too."""
+    assert issubclass(WaitTimeoutError, OSError)
+    with pytest.raises(WaitTimeoutError), telling(UsageError, "cannot write", Path("out")):
+        raise WaitTimeoutError("too long")

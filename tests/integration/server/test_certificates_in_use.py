@@ -21,6 +21,7 @@ from plain_scripts import run
 from farm.authority import Authority
 from farm.client.session import Session
 from farm.errors import NotAuthorisedError
+from farm.wire import greeting
 from farm.wire.credentials import BY_CERTIFICATE, CertificateCredentials
 from farm.wire.identity import FOR_CLIENT, FOR_WORKER, client_context
 from farm.wire.opening import connect
@@ -35,6 +36,12 @@ def server(serve, tls) -> ServerThread:
 
 def shown(directory: Path) -> CertificateCredentials:
     return CertificateCredentials(directory, ())
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch) -> None:
+    """Who is refused ends sooner."""
+    monkeypatch.setattr(greeting, "REFUSED_SECONDS", 0.5)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from farm_harness import PATIENCE, ServerThread, eventually
 
 from farm.errors import NotAuthorisedError
-from farm.wire import keyfiles
+from farm.wire import greeting, keyfiles
 from farm.wire.credentials import KeyCredentials
 from farm.wire.keyring import Keyring
 
@@ -69,8 +69,9 @@ def test_after_a_rotation_the_old_key_and_the_new_one_open_the_server(server, ba
     assert asker(server, new).welcome.role == "work"
 
 
-def test_a_farm_works_on_while_its_keys_are_replaced(server, base, node_at, log):
+def test_a_farm_works_on_while_its_keys_are_replaced(server, base, node_at, log, monkeypatch):
     """Of two nodes one gets the new key in time, and the other does not."""
+    monkeypatch.setattr(greeting, "REFUSED_SECONDS", 0.5)
     work, submit = beside(base, "work"), beside(base, "submit")
     good_key, late_key = copied(work, "key-of-good"), copied(work, "key-of-late")
     good = node_at(server, shown(good_key), name="good")

@@ -189,6 +189,15 @@ def test_a_variable_that_holds_another_key_is_pointed_out(keygen):
     assert keygen("--authkey-file a", FARM_AUTHKEY="k" * 32)[2] == ""
 
 
+def test_a_variable_that_names_certificates_is_pointed_out_where_a_key_is_made(keygen, tls):
+    for options in ("", "--role work", "--authkey-file mine"):
+        code, _, err = keygen(options, FARM_TLS="tls")
+        assert code == 0
+        assert err.startswith("farm: FARM_TLS is set here: commands use the certificates that it")
+    assert keygen("--role view", FARM_TLS="")[2] == ""
+    assert keygen("--tls tls --role work --name node7", FARM_TLS="elsewhere")[2] == ""
+
+
 # -- certificates -----------------------------------------------------------------------------
 
 
@@ -245,13 +254,28 @@ def test_how_long_a_certificate_is_valid(keygen, tls):
 
 
 def test_where_the_list_of_what_is_revoked_has_to_go_is_told(keygen, tls):
-    assert "servers need a copy of tls/server/crl.pem" in keygen("--tls tls --revoke worker")[1]
+    said = keygen("--tls tls --revoke worker")[1].splitlines()
+    assert said == [
+        "Revoked all certificates of worker.",
+        "Servers that run with tls/server/crl.pem take it within a second.",
+        "On other machines, servers need a copy of tls/server/crl.pem.",
+    ]
     assert "servers, nodes and clients need a copy of tls" in keygen("--tls tls --revoke server")[1]
     shutil.rmtree(tls / "server")
-    assert "servers need a copy of tls/ca/crl.pem" in keygen("--tls tls --revoke client")[1]
+    said = keygen("--tls tls --revoke client")[1]
+    assert "servers need a copy of tls/ca/crl.pem" in said
+    assert "within a second" not in said
 
 
 def test_where_there_is_no_authority_the_message_says_how_to_make_one(keygen):
     code, _, err = keygen("--tls nowhere --revoke node7")
     assert code == 2
     assert "no certificate authority in nowhere: `farm keygen --tls` makes one" in err
+
+
+@pytest.mark.parametrize("options", ["", "--role work --name node7", "--revoke node7"])
+def test_a_file_is_no_directory_of_an_authority(keygen, tls, options):
+    code, out, err = keygen(f"--tls tls/ca/cert.pem {options}")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: tls/ca/cert.pem is no directory: --tls names the one that")
+    assert err.count("\n") == 1

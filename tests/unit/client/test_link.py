@@ -13,7 +13,7 @@ from farm_harness import KEY, PATIENCE, eventually
 from farm.client import link as module
 from farm.client.link import Link
 from farm.errors import FarmError, NotAuthorisedError, RequestError, UsageError
-from farm.wire import codec
+from farm.wire import codec, greeting
 from farm.wire.address import Address
 from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Nodes, Refused, Welcome
 
@@ -237,11 +237,38 @@ def test_what_is_unanswered_is_asked_again_after_a_break(link, network):
     assert future.result(PATIENCE) == Nodes([])
 
 
-def test_who_is_not_let_in_any_more_is_told_in_every_call(link, network):
-    network.next.append(NotAuthorisedError("does not accept this key"))
+REFUSED = NotAuthorisedError("does not accept this key")
+
+
+def test_who_is_refused_for_a_moment_goes_on_and_is_warned_once(link, network, caplog):
+    network.next += [REFUSED] * 20
+    future = link.ask(GetNodes())
+    network.lines[0].numbers(1)
+    network.lines[0].close()
+    eventually(lambda: len(network.lines) == 2, "it connects again")
+    network.lines[1].say(network.lines[1].numbers(1)[0], Nodes([]))
+    assert future.result(PATIENCE) == Nodes([])
+    warned = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+    assert warned == [
+        "refused, trying for 10 s in case the right key or certificate comes: "
+        "does not accept this key"
+    ]
+
+
+def test_who_is_not_let_in_any_more_is_told_in_every_call(link, network, monkeypatch):
+    monkeypatch.setattr(greeting, "REFUSED_SECONDS", 0.1)
+    network.next += [REFUSED] * 1000
     future = link.ask(GetNodes())
     network.lines[0].close()
     with pytest.raises(NotAuthorisedError):
         future.result(PATIENCE)
     with pytest.raises(NotAuthorisedError):
         link.ask(GetNodes())
+    assert 1 < 1000 - len(network.next) < 30, "it has tried, with pauses, until the time was over"
+
+
+def test_who_is_refused_at_the_first_connection_is_told_at_once(network):
+    network.next += [REFUSED] * 2
+    with pytest.raises(NotAuthorisedError):
+        Link(Address("127.0.0.1", 1), KEY)
+    assert len(network.next) == 1

@@ -13,13 +13,14 @@ from farm.limits import Limits
 from farm.server.admission import Admission
 from farm.server.descriptors import most_connections
 from farm.server.door import Pass
+from farm.server.networks import network_of
 
 
 class Caller:
     """A connection, as far as the account goes."""
 
     def __init__(self, host: str = "192.0.2.1", unsent: int = 0) -> None:
-        self.host, self.address = host, f"{host}:4711"
+        self.network, self.address = network_of(host), f"{host}:4711"
         self.unsent, self.received, self.kept = unsent, 0, 0
         self.holder: Pass | None = None
         self.cut: list[str] = []
@@ -105,7 +106,7 @@ def test_an_address_has_so_many_connections_and_others_have_theirs(account):
     admission = account(max_per_address=2)
     one, _ = came(admission, Caller("192.0.2.1"), Caller("192.0.2.1"), known=True)
     assert admission.came(Caller("192.0.2.1")) == (
-        "it has 2 connections from this address, and takes no more (--max-per-address)"
+        "it has 2 connections from 192.0.2.1, and takes no more (--max-per-address)"
     )
     came(admission, Caller("192.0.2.2"))
     admission.went(one)
@@ -124,6 +125,26 @@ def test_an_address_with_very_many_strangers_harms_itself_alone(account):
     admission = account(max_unknown=3)
     (slow,) = came(admission, Caller("192.0.2.7"))
     flood = came(admission, *(Caller("192.0.2.1") for _ in range(50)))
+    assert slow.cut == []
+    assert [len(caller.cut) for caller in flood] == [1] * 48 + [0] * 2
+
+
+def test_of_ipv6_a_64_has_so_many_connections(account):
+    """Who has one address of it can usually take any other."""
+    admission = account(max_per_address=2)
+    one, _ = came(admission, Caller("2001:db8::1"), Caller("2001:db8::2"), known=True)
+    assert admission.came(Caller("2001:db8::ffff:3")) == (
+        "it has 2 connections from 2001:db8::/64, and takes no more (--max-per-address)"
+    )
+    came(admission, Caller("2001:db8:0:1::1"))
+    admission.went(one)
+    came(admission, Caller("2001:db8::4"))
+
+
+def test_strangers_of_one_64_harm_themselves_alone(account):
+    admission = account(max_unknown=3)
+    (slow,) = came(admission, Caller("2001:db8:0:1::7"))
+    flood = came(admission, *(Caller(f"2001:db8::{n:x}") for n in range(50)))
     assert slow.cut == []
     assert [len(caller.cut) for caller in flood] == [1] * 48 + [0] * 2
 
@@ -221,6 +242,16 @@ def test_complaints_are_logged_by_address_and_counted(account, caplog, clock):
     lines = [record.getMessage() for record in caplog.records]
     assert lines[-1] == "192.0.2.7: 30 of this kind within a minute"
     assert "192.0.2.8:4711: refused" in lines
+    assert len(lines) < 25
+
+
+def test_complaints_of_one_64_are_bounded_together(account, caplog):
+    admission = account()
+    for number in range(100):
+        admission.complain(Caller(f"2001:db8::{number:x}"), "refused")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "2001:db8::0:4711: refused"
+    assert lines[-1] == "2001:db8::/64: more of this kind; it is counted for a minute"
     assert len(lines) < 25
 
 

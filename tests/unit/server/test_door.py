@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tls_handshake import at, twin_of
 
 from farm.authority import Authority
 from farm.errors import ConfigError, ProtocolError
@@ -18,6 +19,7 @@ from farm.wire.handshake import WELCOME, KeyRefusedError, _Mailbox
 from farm.wire.handshake import stdlib as standard
 from farm.wire.identity import client_context
 from farm.wire.keyring import Key, Keyring
+from farm.wire.revoked import numbers_of
 from farm.wire.tunnel import Tunnel, TunnelError
 
 
@@ -120,6 +122,7 @@ def test_a_change_that_a_newcomer_brought_to_light_makes_passes_void_too(door, b
 
 
 ANYBODY = Pass("work", "certificate worker")
+NAMES = ("older", "latest")
 
 
 def shake_hands(door: TlsDoor, identity) -> Tunnel:
@@ -258,6 +261,82 @@ def test_who_takes_the_list_away_lets_nobody_in_again(tls, link):
     if link:
         revoked.symlink_to(tls / "nowhere")
     assert door.refresh()(ANYBODY)
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "worker")
+
+
+def test_an_older_list_is_refused_and_what_was_revoked_stays_out(tls, caplog):
+    revoked = tls / "server/crl.pem"
+    shutil.copy(revoked, tls / "older.pem")
+    Authority.open(tls).revoke("worker")
+    shutil.copy(revoked, tls / "latest.pem")
+    (before,), (now,) = (numbers_of((tls / f"{name}.pem").read_bytes()).values() for name in NAMES)
+    door = TlsDoor(tls / "server")
+    shutil.copy(tls / "older.pem", revoked)
+    for _ in range(3):
+        assert door.refresh()(ANYBODY)
+    [told] = caplog.records
+    assert (told.levelno, told.exc_info) == (logging.ERROR, None)
+    assert f"{revoked} is older than the list" in told.getMessage()
+    assert f"it has the number {before}, that one {now}. Copy the latest" in told.getMessage()
+    assert told.getMessage().endswith("The former certificates and revocations stay in use")
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "worker")
+    assert door.admit(door.handshake(), shake_hands(door, tls / "client")).role == "submit"
+
+    shutil.copy(tls / "latest.pem", revoked)
+    assert not door.refresh()(ANYBODY)
+    assert len(caplog.records) == 2, "once more it is told that the files have changed"
+
+
+def test_an_older_list_that_comes_with_a_new_certificate_is_refused_too(tls):
+    revoked = tls / "server/crl.pem"
+    older = revoked.read_bytes()
+    Authority.open(tls).revoke("worker")
+    door = TlsDoor(tls / "server")
+    revoked.write_bytes(older)
+    Authority.open(tls).renew("server")
+    assert door.refresh()(ANYBODY)
+    with pytest.raises(TunnelError, match="revoked"):
+        shake_hands(door, tls / "worker")
+
+
+def test_a_list_without_a_number_does_not_follow_one_that_has(tls, caplog, monkeypatch):
+    door = TlsDoor(tls / "server")
+    (tls / "server/crl.pem").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr("farm.wire.identity.numbers_of", lambda _: {})
+        assert door.refresh()(ANYBODY)
+    assert "it has no number, that one" in caplog.text
+
+
+def test_another_authority_begins_its_own_count(tls, tmp_path):
+    """Also one of the same name, whose lists cannot be told from the other one's by it."""
+    Authority.open(tls).revoke("worker")
+    door = TlsDoor(tls / "server")
+    twin_of(tls, tmp_path / "twin", now=at(days=1))
+    for path in (tmp_path / "twin/server").iterdir():
+        shutil.copy(path, tls / "server")
+    assert not door.refresh()(ANYBODY)
+    tunnel = shake_hands(door, tmp_path / "twin/worker")
+    assert door.admit(door.handshake(), tunnel).role == "work"
+
+
+def test_what_is_replaced_while_it_is_read_is_taken_at_the_next_look(tls, monkeypatch):
+    """Else a list could be in use whose number is another one's."""
+    door = TlsDoor(tls / "server")
+    Authority.open(tls).revoke("client")
+    load = door._load
+
+    def slowly():
+        loaded = load()
+        Authority.open(tls).revoke("worker")
+        return loaded
+
+    monkeypatch.setattr(door, "_load", slowly)
+    assert door.refresh()(ANYBODY)
+    monkeypatch.undo()
+    assert not door.refresh()(ANYBODY)
     with pytest.raises(TunnelError, match="revoked"):
         shake_hands(door, tls / "worker")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,39 @@ def test_the_next_best_is_taken_where_the_best_is_not_there(tls):
 def test_a_directory_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="--tls names a directory that `farm keygen --tls DIR`"):
         find_identity(tmp_path / "nowhere", FOR_CLIENT)
+
+
+@pytest.mark.parametrize("names", [FOR_SERVER, FOR_WORKER, FOR_CLIENT], ids=lambda n: n[0])
+def test_a_file_is_no_directory(template, names):
+    for path in (template / "worker/identity.pem", template / "ca/crl.pem"):
+        with pytest.raises(ConfigError, match=rf"{path} is no directory: --tls names the one that"):
+            find_identity(path, names)
+
+
+def denied(monkeypatch, *directories):
+    """Let nobody look into these, not even root."""
+    real = Path.stat
+
+    def look(path, **more):
+        if path.parent in directories:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", look)
+
+
+def test_a_directory_that_may_not_be_looked_into_is_told_from_an_empty_one(tls, monkeypatch):
+    denied(monkeypatch, tls, tls / "admin", tls / "client")
+    with pytest.raises(ConfigError, match=rf"cannot look into {tls}: Permission denied$"):
+        find_identity(tls, FOR_CLIENT)
+
+
+def test_what_may_not_be_looked_into_is_left_to_others(tls, monkeypatch):
+    denied(monkeypatch, tls / "admin")
+    assert find_identity(tls, FOR_CLIENT) == tls / "client"
+    shutil.rmtree(tls / "client")
+    with pytest.raises(ConfigError, match=rf"cannot look into {tls}/admin: Permission denied$"):
+        find_identity(tls, FOR_CLIENT)
 
 
 # -- what cannot be used ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from farm_harness import HOST, KEY, PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
+from tls_handshake import at
 
 from farm import certificates
 from farm.authority import Authority
@@ -202,6 +204,7 @@ def test_a_key_that_the_server_does_not_hold():
     error = refused(serves(None, key=b"x" * 32))
     assert isinstance(error, NotAuthorisedError)
     assert "does not accept this key. Use a key file of the server's" in str(error)
+    assert str(error).endswith("If it was replaced there, copy the new one here.")
 
 
 def test_a_server_that_does_not_hold_the_key_itself():
@@ -243,7 +246,41 @@ def test_a_certificate_that_the_server_does_not_take(tls, shown):
     script = serves(tunnel_of(tls / "server"))
     error = refused(script, CertificateCredentials(tls, FOR_CLIENT))
     assert isinstance(error, NotAuthorisedError)
-    assert "the certificate was revoked. --tls names the directory" in str(error)
+    assert "the certificate was revoked. If a new one was made in its place, copy" in str(error)
+    assert "`farm keygen --tls DIR --role ROLE --name NAME`" in str(error)
+
+
+def test_a_certificate_that_has_expired_is_to_be_made_anew(tls):
+    Authority.open(tls, now=at(days=731)).issue("admin", "late")
+    error = refused(serves(tunnel_of(tls / "server")), CertificateCredentials(tls / "late", ()))
+    assert isinstance(error, NotAuthorisedError)
+    assert "has expired. Where it was made, make a new one, `farm keygen --tls DIR" in str(error)
+    assert "--rotate --name NAME`, and copy its directory here." in str(error)
+
+
+def test_the_servers_own_certificate_where_a_clients_belongs(template):
+    error = refused(
+        serves(tunnel_of(template / "server")), CertificateCredentials(template / "server", ())
+    )
+    assert isinstance(error, NotAuthorisedError)
+    assert "It is a server's: let --tls name another directory" in str(error)
+    assert "client for clients and worker for nodes" in str(error)
+
+
+@pytest.mark.parametrize("change", ["expires", "is revoked"])
+def test_a_servers_certificate_that_is_not_valid_any_more_is_the_servers_matter(tls, change):
+    if change == "expires":
+        authority = Authority.open(tls, now=at(days=731))
+        authority.issue("server", "s")
+    else:
+        authority = Authority.open(tls)
+        authority.issue("server", "s")
+        authority.revoke("s")
+        shutil.copy(tls / "ca/crl.pem", tls / "admin")
+    error = refused(serves(tunnel_of(tls / "s")), CertificateCredentials(tls / "admin", ()))
+    assert isinstance(error, NotAuthorisedError)
+    said = {"expires": "--rotate --name server`, and copy its directory to the server."}
+    assert str(error).endswith(said.get(change, "was taken back: it needs another one."))
 
 
 def test_a_server_that_this_end_does_not_take(template, tmp_path, shown):
