@@ -236,9 +236,8 @@ class TlsDoor:
             self._told = str(error)
             return _is_valid
         if self._look() != seen:
-            return (
-                _is_valid  # replaced while it was read: what belongs together shows the next look
-            )
+            # Replaced while it was read: what belongs together shows at the next look.
+            return _is_valid
         self._accepted, self._seen, self._told = accepted, seen, ""
         log.warning("the certificates or the list of revoked ones have changed: all connect anew")
         return lambda _: False
