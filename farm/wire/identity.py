@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import ConfigError, ProtocolError
+from farm.regular import check_regular
 from farm.wire.keyfiles import check_private
 from farm.wire.tunnel import Tunnel
 
@@ -142,6 +143,7 @@ def _load_pair(context: ssl.SSLContext, path: str) -> None:
 
 def _load(load: Any, path: Path) -> None:
     try:
+        check_regular(path, path.stat())  # ssl, which opens it by its name, would wait for a FIFO
         load(str(path))
     except OSError as error:  # an SSLError is one
         reason = "it is damaged" if isinstance(error, ssl.SSLError) else error.strerror
