@@ -15,8 +15,9 @@ from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.statuses import elapsed, left, rate_of
 from farm.cli.tables import table
-from farm.cli.text import count, duration, plain, rate
+from farm.cli.text import count, duration, rate
 from farm.client.status import document_of
+from farm.printable import plain
 from farm.wire.messages import NodeInfo, Status
 
 BatchArgument = Annotated[

@@ -39,11 +39,11 @@ def test_a_directory_is_called_one(odd: Path) -> None:
 
 
 def test_nothing_stays_open_of_what_is_refused(odd: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for name in ("fifo", "device", "directory"):
         with pytest.raises(OSError, match=r"regular|directory"):
             regular.open_regular(odd / name)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_file_is_read_whole_and_through_a_link(tmp_path: Path) -> None:
