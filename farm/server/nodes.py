@@ -192,7 +192,7 @@ class NodeDesk:
         """Give up the nodes that have been silent for too long."""
         now, ledger = self._now, self._core.ledger
         # Where this server was itself stopped for a while, nobody could be heard.
-        ledger.forgive(max(0.0, now - self._swept - 2 * SWEEP_SECONDS))
+        ledger.forgive(max(0.0, now - self._swept - 2 * SWEEP_SECONDS), now)
         self._swept = now
         for lines in (self._warnings, self._news):
             lines.sweep(now)
