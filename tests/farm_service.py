@@ -45,8 +45,12 @@ class Clock:
     def wall(self) -> float:
         return EPOCH + self._now + self.offset
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> None:
+        del context
         self._soon.append(lambda: callback(*args))
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)  # type: ignore[arg-type]
 
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any
