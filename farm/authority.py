@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farm.errors import ConfigError, MissingExtraError, telling
+from farm.regular import read_regular
 from farm.whole import new_directory, write_file
 from farm.wire.identity import AUTHORITY, IDENTITY, REVOKED, SERVER, check_directory
 from farm.wire.keyfiles import check_name, read_key_file
@@ -146,7 +147,7 @@ class Authority:
                 ) from error
         make = _signer()
         try:
-            signer = make(read_key_file(ca / "key.pem"), (ca / "cert.pem").read_bytes())
+            signer = make(read_key_file(ca / "key.pem"), read_regular(ca / "cert.pem"))
         except (ValueError, TypeError) as error:  # the latter for a key with a password
             raise ConfigError(f"the key or the certificate in {ca} is damaged: {error}") from error
         except OSError as error:
@@ -166,7 +167,7 @@ class Authority:
         """
         path = self._directory / CA / "issued.jsonl"
         with _using(self._directory):
-            lines = path.read_bytes().splitlines()
+            lines = read_regular(path).splitlines()
         found = []
         for number, line in enumerate(lines, 1):
             try:
@@ -321,7 +322,7 @@ class Authority:
     def _write_bundle(self, name: str, role: str, made: Identity) -> list[Path]:
         files = {AUTHORITY: self._signer.certificate_pem, IDENTITY: made.pem}
         if role == SERVER:
-            files[REVOKED] = (self._directory / CA / REVOKED).read_bytes()
+            files[REVOKED] = read_regular(self._directory / CA / REVOKED)
         with new_directory(self._directory / name) as bundle:
             for file, content in files.items():
                 write_file(bundle / file, content, private=file == IDENTITY)

@@ -9,7 +9,7 @@ class Files(Protocol):
     """Reads files that a batch file names; every path is relative to the batch file."""
 
     def read_text(self, path: str) -> str:
-        """The text of a UTF-8 file.
+        """The text of a UTF-8 file, or of a pipe.
 
         Raises:
             OSError: it cannot be read.
@@ -20,7 +20,7 @@ class Files(Protocol):
         """The bytes of a file.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: it cannot be read, or is not a regular file.
         """
 
     def glob(self, pattern: str) -> list[str]:

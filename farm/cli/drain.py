@@ -11,7 +11,7 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.text import plain
+from farm.printable import plain
 
 NodeRef = Annotated[
     str, typer.Argument(metavar="NODE", help="A node: its id or its name.", show_default=False)

@@ -12,8 +12,9 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, BatchRef, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.text import count, plain
+from farm.cli.text import count
 from farm.client.transfer import Exported
+from farm.printable import plain
 
 Target = Annotated[
     Path,

@@ -15,9 +15,9 @@ from farm.cli.newkeys import Done
 from farm.cli.options import AuthkeyFile, switch
 from farm.cli.output import Result
 from farm.cli.settings import CommandSettings
-from farm.cli.text import plain
 from farm.config import AUTHKEY_FILE, TLS
 from farm.errors import UsageError
+from farm.printable import plain
 from farm.wire.access import KEY_VARIABLE
 
 TlsOption = Annotated[

@@ -11,7 +11,7 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.tables import table
+from farm.cli.tables import Fitted
 from farm.cli.text import duration
 from farm.wire.messages import NodeInfo
 
@@ -19,6 +19,8 @@ COLUMNS = (
     ">id", "name", "state", ">slots", ">running", ">done", ">failed", "address", ">up", ">heard",
     "farm", "python",
 )  # fmt: skip
+SPARE = ("python", "farm", "up", "address", "heard")
+"""What a narrow terminal goes without, so that names stay whole."""
 
 
 def command(
@@ -36,7 +38,7 @@ def command(
 def _view(nodes: list[NodeInfo]) -> RenderableType:
     if not nodes:
         return "No nodes. `farm serve` prints the `farm worker` line that starts one."
-    return table(COLUMNS, map(_line, nodes))
+    return Fitted(COLUMNS, map(_line, nodes), SPARE)
 
 
 def _line(node: NodeInfo) -> tuple[object, ...]:

@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from rich.console import Console, RenderableType
 
-from farm.cli.text import plain
 from farm.client.jsontext import to_json
 from farm.errors import BatchFileError, FarmError, UsageError
+from farm.printable import harmless, plain
 
 PIPE_WIDTH = 1000
 """Columns of a table that no terminal limits."""
@@ -65,8 +65,8 @@ class Output(ABC):
         _write(sys.stderr, f"Error: {plain(str(error))}\n")
 
     def lines(self, text: str) -> None:
-        """Results that are lines of text already."""
-        _write(sys.stdout, text)
+        """Results that are lines of text already: as they are, but for what a terminal obeys."""
+        _write(sys.stdout, harmless(text) if sys.stdout.isatty() else text)
 
 
 class Tables(Output):
@@ -77,6 +77,8 @@ class Tables(Output):
     def result(self, result: Result) -> None:
         """A table, or a sentence."""
         console, view = console_for(sys.stdout), result.view()
+        if isinstance(view, str):
+            view = plain(view)
         with writing_to(sys.stdout), console.capture() as captured:
             # A line to be pasted is one line; only tables are fitted to the width.
             console.print(

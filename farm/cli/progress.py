@@ -15,6 +15,7 @@ from farm.cli.output import Output, console_for
 from farm.cli.statuses import elapsed, left, rate_of
 from farm.cli.text import duration
 from farm.client.batch import Batch
+from farm.printable import in_line
 from farm.wire.messages import Status
 
 LOOK_SECONDS = 0.3
@@ -72,7 +73,7 @@ class _Lines:
 
     def show(self, status: Status) -> None:
         if status.over or self._now() >= self._due:
-            self._write(f"{status.name}: {words(status)}")
+            self._write(f"{in_line(status.name)}: {words(status)}")
             self._due = self._now() + LINE_SECONDS
 
 
@@ -103,7 +104,7 @@ class _Bar:
 
     def show(self, status: Status) -> None:
         if self._task is None:
-            self._task = self._progress.add_task(status.name, words="", total=status.total)
+            self._task = self._progress.add_task(in_line(status.name), words="", total=status.total)
         self._progress.update(
             self._task, completed=status.done + status.failed, words=words(status)
         )

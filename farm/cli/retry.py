@@ -12,11 +12,12 @@ from farm.cli.indices import parse
 from farm.cli.options import AuthkeyFile, BatchRef, Host, Tls, Wait, switch
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.text import count, plain
+from farm.cli.text import count
 from farm.cli.waiting import wait_for
 from farm.client.batch import Batch
 from farm.client.status import document_of
 from farm.errors import UsageError
+from farm.printable import plain
 from farm.wire.messages import Status
 
 FailedOption = Annotated[bool, switch("--failed", help="Only tasks that failed.")]

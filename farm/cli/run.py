@@ -19,7 +19,7 @@ from farm.cli.output import Output, Result
 from farm.cli.settings import CommandSettings
 from farm.cli.statuses import SOME_FAILED, elapsed, rate_of
 from farm.cli.tables import MAX_CELL, result_text, results_table
-from farm.cli.text import count, duration, one_line, plain
+from farm.cli.text import count, duration, one_line
 from farm.cli.writing import check_target
 from farm.client.batch import Batch
 from farm.client.rows import Row
@@ -27,6 +27,7 @@ from farm.client.status import document_of
 from farm.client.submission import load_file
 from farm.errors import FarmError
 from farm.local import local
+from farm.printable import plain
 from farm.wire.messages import Status
 
 FIRST_RESULTS = 10

@@ -14,9 +14,10 @@ from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.statuses import elapsed, left, rate_of
-from farm.cli.tables import table
-from farm.cli.text import count, duration, plain, rate
+from farm.cli.tables import Fitted, table
+from farm.cli.text import count, duration, rate
 from farm.client.status import document_of
+from farm.printable import plain
 from farm.wire.messages import NodeInfo, Status
 
 BatchArgument = Annotated[
@@ -28,6 +29,9 @@ BatchArgument = Annotated[
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many batches.")]
+
+SPARE = ("priority", "age", "rate")
+"""What a narrow terminal goes without, so that names stay whole."""
 
 
 def command(
@@ -67,7 +71,7 @@ def _overview(known: list[Status], nodes: list[NodeInfo]) -> RenderableType:
     if not known:
         return f"No batches yet. {line}."
     columns = (">id", "name", "state", ">done", ">failed", ">running", ">rate", ">age", ">priority")
-    return Group(table(columns, map(_line, known)), "", line)
+    return Group(Fitted(columns, map(_line, known), SPARE), "", line)
 
 
 def _line(status: Status) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from farm.cli.text import count, duration, plain, rate
+from farm.cli.text import count, duration, rate
+from farm.printable import plain
 from farm.wire.messages import Status
 
 SOME_FAILED = 1

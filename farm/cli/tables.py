@@ -19,6 +19,8 @@ from farm.client.rows import Row
 MAX_CELL = 200
 """Characters of a cell, however wide the terminal is."""
 
+_ENDLESS = 100_000  # columns of a terminal, wider than any table
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table with numbers to the right; a column's name begins with ``>`` if it holds some."""
@@ -31,6 +33,36 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     for row in rows:
         made.add_row(*map(_cell, row))
     return made
+
+
+class Fitted:
+    """A table that leaves columns out where the terminal is too narrow for all of them.
+
+    Args:
+        columns: see `table`.
+        rows: a cell for each of them.
+        spare: columns that can be done without, the first one first.
+    """
+
+    def __init__(
+        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], spare: Sequence[str]
+    ) -> None:
+        self._columns = columns
+        self._rows = list(rows)
+        self._spare = spare
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for number in range(len(self._spare) + 1):
+            made = self._without(self._spare[:number])
+            wanted = Measurement.get(console, options.update(max_width=_ENDLESS), made).maximum
+            if wanted <= options.max_width:
+                break
+        yield made  # if there is still too much, texts are cut
+
+    def _without(self, gone: Sequence[str]) -> Table:
+        kept = [at for at, name in enumerate(self._columns) if name.lstrip(">") not in gone]
+        rows = ([row[at] for at in kept] for row in self._rows)
+        return table([self._columns[at] for at in kept], rows)
 
 
 def _cell(value: Any) -> Text | _Cut:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from farm.printable import plain
+
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -56,18 +58,6 @@ def count(number: int, noun: str) -> str:
         ('1 task', '1,000,000 tasks')
     """
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere without what a terminal would obey: control characters are written out.
-
-    Example:
-        >>> plain("a\\x1b[31mb")
-        'a\\\\x1b[31mb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)
 
 
 def one_line(text: str) -> str:

@@ -8,8 +8,9 @@ from farm.batch.loader import Batch
 from farm.cli.command import output_of
 from farm.cli.options import BatchFile, Overrides
 from farm.cli.output import Result
-from farm.cli.text import count, plain
+from farm.cli.text import count
 from farm.client.submission import load_file
+from farm.printable import plain
 
 SHOWN = 3
 """Calls at the beginning, and as many at the end."""

@@ -6,6 +6,8 @@ import glob
 import os
 from pathlib import Path
 
+from farm.regular import read_regular
+
 
 class LocalFiles:
     """Files of this machine.
@@ -18,12 +20,12 @@ class LocalFiles:
         self._directory = directory.absolute()
 
     def read_text(self, path: str) -> str:
-        """The text of a UTF-8 file."""
+        """The text of a UTF-8 file; may be a pipe, which is waited for (``<(command)``)."""
         return (self._directory / path).read_text(encoding="utf-8")
 
     def read_bytes(self, path: str) -> bytes:
-        """The bytes of a file."""
-        return (self._directory / path).read_bytes()
+        """The bytes of a regular file."""
+        return read_regular(self._directory / path)
 
     def glob(self, pattern: str) -> list[str]:
         """The files that match, absolute and sorted; ``**`` reaches into directories."""

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from farm.batch import shipment
 from farm.client.archive import MAX_LINE, Head, Listed, read_head
 from farm.errors import UsageError, telling
+from farm.regular import open_regular, read_regular
 from farm.wire.frames import MAX_FRAME
 
 HEAD = "batch.json"
@@ -140,12 +141,15 @@ def open_head(directory: Path) -> tuple[Head, bytes]:
         UsageError: the directory is not an exported batch.
     """
     path = directory / HEAD
-    if not path.is_file():
+    try:
+        with _reading(path):
+            text = read_regular(path)
+    except UsageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
         raise UsageError(
             f"{directory} is not an exported batch: there is no {HEAD} in it (see `farm export`)"
-        )
-    with _reading(path):
-        text = path.read_bytes()
+        ) from error
     try:
         return read_head(text), text
     except ValueError as error:
@@ -167,11 +171,14 @@ def read_code(directory: Path, digest: str) -> dict[str, bytes]:
         for path in sorted(root.rglob("*")):
             if path.is_symlink():
                 raise UsageError(f"{path}: it is a link; the files of a batch lie in {root}")
-            if path.is_file():
-                size += path.stat().st_size
-                if size > MAX_FRAME:
-                    raise UsageError(f"{root}: the files are larger than {MAX_FRAME:,} bytes")
-                files[_name_in(root, path)] = path.read_bytes()
+            if path.is_dir():
+                continue
+            with _reading(path), open_regular(path) as file:
+                content = file.read(MAX_FRAME - size + 1)
+            size += len(content)
+            if size > MAX_FRAME:
+                raise UsageError(f"{root}: the files are larger than {MAX_FRAME:,} bytes")
+            files[_name_in(root, path)] = content
     if shipment.digest(files) != digest:
         raise UsageError(
             f"{root}: the files are not those that were exported (their SHA-256 is another)"
@@ -204,7 +211,7 @@ def read_lines(
         UsageError: something is missing or wrong; names the line.
     """
     hashed, number, last = hashlib.sha256(), 0, 0
-    with _reading(path), path.open("rb") as file:
+    with _reading(path), open_regular(path) as file:
         while line := file.readline(MAX_LINE):
             number += 1
             hashed.update(line)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+_CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 def holds(value: Any) -> bool:
@@ -26,8 +29,12 @@ def holds(value: Any) -> bool:
 
 
 def to_json(value: Any, *, encoding: str = "utf-8", indent: int | None = None) -> str:
-    """JSON text that can be written in ``encoding``: as it reads where it can, else escaped."""
+    """JSON text that can be written in ``encoding``: as it reads where it can, else escaped.
+
+    All control characters are escaped, also those that JSON lets stand and terminals obey.
+    """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

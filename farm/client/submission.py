@@ -9,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import cloudpickle
 import msgspec
 
 from farm.batch import spec as specs
 from farm.batch.loader import Batch, load
+from farm.client import byvalue
 from farm.client.files import LocalFiles
 from farm.errors import BatchFileError, Problem, UsageError
 from farm.wire.frames import MAX_FRAME
@@ -101,7 +101,7 @@ def call_of(function: Callable[..., Any]) -> specs.Call:
             return specs.PythonCall(f"{module}:{name}")
     try:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return specs.PickledCall(cloudpickle.dumps(function), name or repr(function), python)
+        return specs.PickledCall(byvalue.dumps(function), name or repr(function), python)
     except Exception as error:
         # Pickling runs the object's own methods, which may raise anything.
         raise UsageError(f"{function!r} cannot be sent to nodes: {error}") from error
@@ -139,7 +139,7 @@ def _weight(value: Any) -> int:
 
 def _block(start: int, items: list[Any]) -> Block:
     try:
-        payload = cloudpickle.dumps(items)
+        payload = byvalue.dumps(items)
     except Exception as error:
         # Pickling runs the objects' own methods, which may raise anything.
         last = start + len(items) - 1

@@ -12,16 +12,22 @@ from typing import Any
 
 from farm.engines import child
 from farm.engines.pipe import OwnerPipe
+from farm.engines.sockets import have_short_paths
 
 _NAME = "farm-slot-"
 _preparation_data = spawn.get_preparation_data
 
 
 def prepare_context() -> BaseContext:
-    """The context slots are started with; its server imports the slot's program once."""
+    """The context slots are started with; its server imports the slot's program once.
+
+    Raises:
+        EngineError: its server has no place for its socket.
+    """
     spawn.get_preparation_data = _without_main
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    have_short_paths()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([child.__name__])
     return context

@@ -1,4 +1,4 @@
-"""What the log says of peers that misbehave: each of them a few lines a minute, not more.
+"""What the log says of peers: of each a few lines a minute, not more, each of them one line.
 
 A stranger who connects a thousand times a second must not fill the server's disk with the news.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+
+from farm.printable import in_line
 
 log = logging.getLogger("farm.server")
 
@@ -20,11 +22,15 @@ MAX_ADDRESSES = 1000
 class Complaints:
     """Logs them, within bounds.
 
+    Args:
+        level: of the lines.
+
     Example:
         >>> Complaints().tell("192.0.2.7", "192.0.2.7:4711", "refused", 0.0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = logging.WARNING) -> None:
+        self._level = level
         self._minutes: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def tell(self, network: str, peer: str, what: str, now: float) -> None:
@@ -33,7 +39,7 @@ class Complaints:
         Args:
             network: what is counted, as `farm.server.networks.network_of` gives it.
             peer: what the line begins with.
-            what: a clause.
+            what: a clause; may hold anything that the peer has sent.
             now: seconds on a clock that only goes forward.
         """
         since, count = self._minutes.pop(network, (now, 0))
@@ -42,9 +48,9 @@ class Complaints:
             since, count = now, 0
         self._minutes[network] = (since, count + 1)
         if count < PER_MINUTE:
-            log.warning("%s: %s", peer, what)
+            log.log(self._level, "%s: %s", in_line(peer), in_line(what))
         elif count == PER_MINUTE:
-            log.warning("%s: more of this kind; it is counted for a minute", network)
+            log.log(self._level, "%s: more of this kind; it is counted for a minute", network)
         if len(self._minutes) > MAX_ADDRESSES:
             oldest, (_, many) = self._minutes.popitem(last=False)
             self._close(oldest, many)
@@ -57,4 +63,4 @@ class Complaints:
 
     def _close(self, network: str, count: int) -> None:
         if count > PER_MINUTE:
-            log.warning("%s: %d of this kind within a minute", network, count)
+            log.log(self._level, "%s: %d of this kind within a minute", network, count)

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from farm.errors import JournalError
+from farm.regular import check_regular
 
 log = logging.getLogger("farm.server")
 
@@ -41,7 +42,11 @@ def open_database(directory: Path, durability: str) -> sqlite3.Connection:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # SQLite gives its other files the mode of this one: results are nobody else's business.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            check_regular(path, os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
         _look(path)
         db = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:

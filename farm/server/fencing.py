@@ -22,28 +22,33 @@ class Sessions:
 
     Example:
         >>> sessions = Sessions()
-        >>> sessions.greet(peer, "5f1c", 1)                     # doctest: +SKIP
+        >>> sessions.greet(peer, 1, "5f1c", 1)                  # doctest: +SKIP
+        True
     """
 
     def __init__(self) -> None:
         # Not the peers themselves: they hold their connections, which most have lost long ago.
         self._latest: OrderedDict[str, tuple[int, weakref.ref[Peer]]] = OrderedDict()
 
-    def greet(self, peer: Peer, session: str, connection: int) -> None:
-        """A peer says which connection of which session this is.
+    def greet(self, peer: Peer, number: int, session: str, connection: int) -> bool:
+        """A peer says, with request ``number``, which connection of which session this is.
+
+        Returns:
+            Whether it is served; if a later one was here already, it was told, and is closed.
 
         Raises:
-            RequestError: a later one was here already.
+            RequestError: it has said that it is of another session.
         """
         if not session:
-            return
+            return True
         if peer.session not in ("", session):
             raise RequestError("bad-request", "this connection is of another session")
         peer.session = session
         known, reference = self._latest.get(session, (0, weakref.ref(peer)))
         if connection < known:
-            peer.mute()
-            raise RequestError("superseded", "a later connection of this session is here already")
+            text = "a later connection of this session is here already"
+            peer.dismiss(number, "superseded", text)
+            return False
         before = reference()
         if before is not None and before is not peer:
             before.mute()
@@ -52,3 +57,4 @@ class Sessions:
         self._latest.move_to_end(session)
         while len(self._latest) > MAX_SESSIONS:
             self._latest.popitem(last=False)
+        return True

@@ -161,10 +161,10 @@ class Ledger:
         their leases are bound to their connection."""
         return [n.id for n in self.nodes.values() if n.id > 0 and now - n.heard > SILENT_SECONDS]
 
-    def forgive(self, seconds: float) -> None:
-        """For so long nobody could be heard, because the server itself was stopped."""
+    def forgive(self, seconds: float, now: float) -> None:
+        """For so long until ``now`` nobody was heard, because the server itself was stopped."""
         for node in self.nodes.values():
-            node.heard += seconds
+            node.heard = min(node.heard + seconds, now)  # some may have been heard since
 
     def drain(self, node: int) -> None:
         """A node takes nothing new."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import array
 import logging
-import math
 from collections import deque
 from dataclasses import dataclass
 
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
+from farm.printable import in_line
+from farm.server.claims import check_join, check_number, check_ranges, plausible
+from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.networks import network_of
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node
 from farm.wire.controls import Draining, DrainNode
@@ -32,15 +35,14 @@ from farm.wire.leases import (
     Report,
     Want,
 )
-from farm.wire.messages import MAX_CLAIMS, MAX_ITEMS, Block, Done, GetNodes, NodeInfo, Nodes, Range
-
-log = logging.getLogger("farm.server")
+from farm.wire.messages import MAX_ITEMS, Block, Done, GetNodes, NodeInfo, Nodes, Range
 
 BEAT_SECONDS = 3.0
 SWEEP_SECONDS = 1.0
 """Between looks at who has been silent for too long."""
 
-MAX_SLOTS = 10_000
+_MAX_SHOWN = 60  # characters of a node's name in the log
+
 PAGE_NODES = 500
 """Nodes in one list: some 10 microseconds each."""
 
@@ -91,6 +93,7 @@ class NodeDesk:
         self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
         self._swept = self._now
+        self._warnings, self._news = Complaints(), Complaints(logging.INFO)
         self.versions: dict[Peer, tuple[str, str]] = {}
         for ghost in core.ghosts:
             # It has as long to come back as one that lost its connection.
@@ -107,15 +110,18 @@ class NodeDesk:
     def _held(self, node: NodeState) -> Node | None:
         return self._core.ledger.nodes.get(node.id)
 
+    def _tell(self, lines: Complaints, node: NodeState, what: str) -> None:
+        """Log a line about a node, of as many as its address may have."""
+        host = node.address.rpartition(":")[0]
+        network = network_of(host) if host else "nodes that have not come back"
+        name = in_line(node.name, _MAX_SHOWN)
+        lines.tell(network, f"node {node.id} ({name})", what, self._now)
+
     # -- coming and going ---------------------------------------------------------------------
 
     def join(self, peer: Peer, number: int, request: Join) -> None:
         """A node comes, or comes back with what it holds."""
-        if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
-            raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
-        _check_number(request.held, MAX_CLAIMS)
-        held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        _checked([(claim.index, claim.index + 1) for claim in request.failed])
+        check_join(request)
         node = self._by_token.get(request.token)
         if peer.node and (node is None or node.id != peer.node):
             raise RequestError("bad-request", "this connection is of another node")
@@ -130,10 +136,10 @@ class NodeDesk:
         node.version, node.python = self.versions.get(peer, ("", ""))
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
+        held = [(claim.batch, claim.ranges) for claim in request.held]
         present = self._core.present(node.id, node.token, held, request.failed)
         drop = [Held(batch, ranges) for batch, ranges in present]
-        log.info("node %d (%s) joined from %s with %d slots", node.id, node.name, peer.address,
-                 node.slots)  # fmt: skip
+        self._tell(self._news, node, f"joined from {peer.address} with {node.slots} slots")
         if request.draining:
             self._core.ledger.drain(node.id)
         answer = Joined(node.id, node.name, BEAT_SECONDS, drop)
@@ -191,12 +197,15 @@ class NodeDesk:
         """Give up the nodes that have been silent for too long."""
         now, ledger = self._now, self._core.ledger
         # Where this server was itself stopped for a while, nobody could be heard.
-        ledger.forgive(max(0.0, now - self._swept - 2 * SWEEP_SECONDS))
+        ledger.forgive(max(0.0, now - self._swept - 2 * SWEEP_SECONDS), now)
         self._swept = now
+        for lines in (self._warnings, self._news):
+            lines.sweep(now)
         for silent in ledger.expire(now):
             node = self._nodes[silent]
-            log.warning("node %d (%s) has been silent for %.0f s: its leases go to others",
-                        node.id, node.name, now - ledger.nodes[silent].heard)  # fmt: skip
+            silence = now - ledger.nodes[silent].heard
+            what = f"has been silent for {silence:.0f} s, its leases go to others"
+            self._tell(self._warnings, node, what)
             self._give_up(node, "lost")
 
     def _give_up(self, node: NodeState, state: str) -> None:
@@ -323,14 +332,14 @@ class NodeDesk:
         """Journal what came of a node's leases."""
         self._core.check_room()
         node = self._node_of(peer)
-        _check_number(request.returned, MAX_ITEMS)
-        returned = [(back.batch, _checked(back.ranges)) for back in request.returned]
+        check_number(request.returned, MAX_ITEMS)
+        returned = [(back.batch, check_ranges(back.ranges)) for back in request.returned]
         for part in request.parts:
             if self._knows(part.batch):
                 self._take(node, part)
         for failed in request.failed:
             if self._knows(failed.batch):
-                seconds = _plausible(failed.seconds)
+                seconds = plausible(failed.seconds)
                 self._core.record_failed(node.id, node.token, failed, seconds)
                 node.failed += 1
         for batch, ranges in returned:
@@ -341,15 +350,15 @@ class NodeDesk:
         count = part.stop - part.start
         if not 0 <= part.start < part.stop or len(part.seconds) != 4 * count:
             raise RequestError("bad-request", f"[{part.start}, {part.stop}) is not a part")
-        elapsed = _plausible(sum(array.array("f", part.seconds)))
+        elapsed = plausible(sum(array.array("f", part.seconds)))
         taken = self._core.record_done(
             part.batch, node.id, (part.start, part.stop), part.payload, part.seconds, elapsed
         )
         if taken:
             node.done += count
         else:
-            log.info("node %s: results of batch %d, [%d, %d), had been recorded already",
-                     node.name, part.batch, part.start, part.stop)  # fmt: skip
+            what = f"results of batch {part.batch}, [{part.start}, {part.stop}), came again"
+            self._tell(self._news, node, what)
 
     def _knows(self, batch: int) -> bool:
         return batch in self._core.infos
@@ -374,31 +383,3 @@ class NodeDesk:
     def _holders(self, batch: int) -> list[Peer]:
         holders = (self._nodes.get(node) for node in self._core.ledger.batches[batch].leased)
         return [node.peer for node in holders if node is not None and node.peer is not None]
-
-
-def _plausible(seconds: float) -> float:
-    """Seconds as a node measured them; 0 for what is no duration and would spoil every sum."""
-    return seconds if 0.0 <= seconds < math.inf else 0.0
-
-
-def _check_number(held: list[Held], most: int) -> None:
-    """See that ranges are not so many that the others would have to wait for one node.
-
-    Raises:
-        RequestError: they are.
-    """
-    number = sum(len(claim.ranges) for claim in held)
-    if number > most:
-        raise RequestError("bad-request", f"{number:,} ranges in one message; at most {most:,}")
-
-
-def _checked(ranges: list[Range]) -> list[Range]:
-    """Ranges as they must be.
-
-    Raises:
-        RequestError: they are not.
-    """
-    for start, stop in ranges:
-        if not 0 <= start < stop <= 2**63 - 1:
-            raise RequestError("bad-request", f"[{start}, {stop}) is not a range")
-    return ranges

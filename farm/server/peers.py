@@ -162,6 +162,13 @@ class Peer:
         """Serve nothing more of what it sends: it has another connection by now."""
         self._muted = True
 
+    def dismiss(self, number: int, code: str, text: str) -> None:
+        """Refuse a request, which may want no answer, and close: whoever waits is to notice."""
+        self.mute()
+        self._connection.complain(f"cut off: {text}")
+        self.reply(number, Refused(code, text))
+        self.close()
+
     def lost(self) -> None:
         """Forget what the peer waited for."""
         for waiter in self.waiters:

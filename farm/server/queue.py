@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farm.batch import spec as specs
+from farm.errors import RequestError
 from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
 from farm.server.reading import BatchRow
@@ -104,6 +105,7 @@ class TaskQueue:
 
     def _make(self) -> int:
         core = self._core
+        core.check_writable()
         batch = core.next_batch()
         row = BatchRow(batch, QUEUE_TOKEN, NAME, 0, specs.Options(), "", core.wall(), open=True)
         core.submit(row, specs.encode(specs.Spec(NAME, specs.QueueCall())), {}, [])
@@ -116,6 +118,7 @@ class TaskQueue:
 
         Raises:
             queue.Empty: there is none, after ``timeout`` seconds if one is given.
+            RequestError: nothing was ever put, and the journal takes no batch now.
         """
         caller.join()
         wait = 0.0 if not block else MAX_WAIT if timeout is None else min(timeout, MAX_WAIT)
@@ -128,7 +131,11 @@ class TaskQueue:
         if future.done():
             return  # the connection is gone
         core = self._core
-        batch = self.batch or self._make()
+        try:
+            batch = self.batch or self._make()
+        except RequestError as error:
+            future.set_exception(error)
+            return
         index = core.ledger.lease_one(caller.node, batch)
         left = deadline - core.loop.time()
         if index is not None:

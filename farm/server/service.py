@@ -104,7 +104,8 @@ class Service:
             self._give_up(error)
 
     def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
-        self._sessions.greet(peer, request.session, request.connection)
+        if not self._sessions.greet(peer, number, request.session, request.connection):
+            return
         self.desk.versions[peer] = (request.version, request.python)
         server, largest = self.core.journal.server, self._limits.max_frame
         peer.reply(number, messages.Welcome(__version__, server, peer.role, largest))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import ConfigError, ProtocolError, telling
+from farm.regular import check_regular
 from farm.wire.keyfiles import check_private
 from farm.wire.revoked import numbers_of
 from farm.wire.tunnel import Tunnel
@@ -178,6 +179,7 @@ def _load_pair(context: ssl.SSLContext, path: str) -> None:
 
 def _load(load: Any, path: Path) -> None:
     try:
+        check_regular(path, path.stat())  # ssl, which opens it by its name, would wait for a FIFO
         load(str(path))
     except OSError as error:  # an SSLError is one
         reason = "it is damaged" if isinstance(error, ssl.SSLError) else error.strerror

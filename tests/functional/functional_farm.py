@@ -154,12 +154,18 @@ class FarmCli:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def python(self, script: Path) -> None:
-        """Run a Python script that uses the server that commands find."""
-        environment = self.environment()
-        subprocess.run(
-            [sys.executable, script], env=environment, cwd=self.home, timeout=SECONDS, check=True
+    def python(self, script: Path, env: Mapping[str, str] | None = None) -> str:
+        """Run a Python script that uses the server that commands find; what it prints."""
+        done = subprocess.run(
+            [sys.executable, script],
+            env=self.environment(env),
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=True,
         )
+        return done.stdout
 
     def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Started:
         """Start a command in a process group of its own."""

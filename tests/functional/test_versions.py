@@ -138,6 +138,21 @@ def key_file(farm_cli: FarmCli) -> Path:
     return farm_cli.home / ".config" / "farm" / "authkey"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_slots_start_where_the_path_of_temporary_files_is_long(
+    version: str, pythons: dict[str, str], farm_cli: FarmCli, tmp_path: Path
+) -> None:
+    if version not in pythons:
+        pytest.skip(f"there is no Python {version} here")
+    long = tmp_path / ("t" * 150)
+    long.mkdir()
+    farm_cli.interpreter = pythons[version]
+    file = farm_cli.batch_file("command: [pwd]\nparams: {count: 2}")
+    ran = farm_cli.run("run", file, "--processes", "1", env={"TMPDIR": str(long)})
+    assert ran.code == 0, ran.err
+    assert list(long.iterdir()) == []
+
+
 def test_a_function_by_value_needs_one_version_and_the_error_says_so(
     pythons: dict[str, str], farm_cli: FarmCli
 ) -> None:

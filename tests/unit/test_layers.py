@@ -13,11 +13,13 @@ ROOT = Path(farm.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # What each part may import, itself included; those that are below everything else stand last.
-BELOW = {"errors", "version", "limits"}
+BELOW = {"errors", "version", "limits", "printable", "regular"}
 ALLOWED = {
     "errors": set(),
     "version": set(),
     "limits": set(),
+    "printable": set(),
+    "regular": set(),
     "config": {"batch", *BELOW},
     "authority": {"certificates", "whole", "wire", *BELOW},
     "certificates": {"wire", *BELOW},

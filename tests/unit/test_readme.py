@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from msgspec.structs import replace
 
 from farm.batch import model
 from farm.cli.main import COMMANDS, load
@@ -14,6 +14,7 @@ from farm.client.submission import load_file
 from farm.errors import FarmError
 
 ROOT = Path(__file__).parents[2]
+BATCHES = ROOT / "configs" / "batches"
 README = (ROOT / "README.md").read_text()
 CODE = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
 
@@ -50,12 +51,18 @@ def _all_errors(kind: type[FarmError]) -> list[type[FarmError]]:
 
 
 def test_the_batch_of_the_quick_start_is_the_one_that_ships(tmp_path: Path) -> None:
-    shown = next(body for language, body in CODE if language == "yaml")
-    shipped = ROOT / "configs/batches/primes.yaml"
-    (tmp_path / "primes.py").write_bytes(shipped.with_suffix(".py").read_bytes())
-    (tmp_path / "primes.yaml").write_text(shown)
-    assert load_file(tmp_path / "primes.yaml").spec == load_file(shipped).spec
-    assert yaml.safe_load(shown)["name"] == "primes"
+    for language, ending in (("python", "py"), ("yaml", "yaml")):
+        shown = next(body for name, body in CODE if name == language)
+        (tmp_path / f"primes.{ending}").write_text(shown)
+    shown, shipped = load_file(tmp_path / "primes.yaml"), load_file(BATCHES / "primes.yaml")
+    assert shown.spec.files["primes.py"] == (tmp_path / "primes.py").read_bytes()
+    same = {"files": {}, "digest": ""}
+    assert replace(shown.spec, **same) == replace(shipped.spec, **same)
+
+
+def test_no_example_needs_a_file_of_the_checkout() -> None:
+    lines = [line for language, body in CODE if language != "yaml" for line in body.splitlines()]
+    assert [line for line in lines if "configs/" in line] == []
 
 
 def test_every_key_of_the_batch_file_is_explained() -> None:

@@ -162,6 +162,8 @@ def test_a_failure_is_raised_where_it_stands_with_its_cause(farm):
     assert (failure.value.index, failure.value.kind) == (1, "error")
     assert isinstance(failure.value.__cause__, ZeroDivisionError)
     assert "in <lambda>" in failure.value.remote_traceback
+    assert f'File "{__file__}"' in failure.value.remote_traceback
+    assert "batch = farm.submit(lambda x: 10 // x" in failure.value.remote_traceback
     with pytest.raises(TaskError):
         batch[1]
     assert batch[2] == 5

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.cli.text import count, duration, one_line, plain, rate
+from farm.cli.text import count, duration, one_line, rate
 from farm.client.jsontext import holds, to_json
+from farm.printable import plain
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,14 @@ def test_a_line_names_the_peer_and_what_it_did(complaints, lines):
     assert lines() == ["192.0.2.7:4711: refused: it shows no certificate"]
 
 
+def test_whatever_a_peer_sent_is_one_printable_line(complaints, lines):
+    complaints.tell(HOST, PEER, "refused: \x1b[2J\r\n2026 ERROR forged" + "x" * 5000, 0.0)
+    (line,) = lines()
+    assert line.isprintable()
+    assert line.startswith("192.0.2.7:4711: refused: \\x1b[2J\\r\\n2026 ERROR forgedxxx")
+    assert len(line) < 600
+
+
 def test_of_very_many_a_few_are_shown_and_all_are_counted(complaints, lines):
     tell(complaints, 5000, now=3.0)
     found = lines()
@@ -105,7 +113,8 @@ def test_no_address_has_more_than_its_lines_a_minute_and_none_is_lost(told, swee
 
     class Log:
         @staticmethod
-        def warning(text, *values):
+        def log(level, text, *values):
+            assert level == logging.WARNING
             if "within a minute" in text:
                 counts[values[0]] += values[1] - PER_MINUTE
             elif "counted" not in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import queue
 from typing import Any
 
 import pytest
@@ -67,6 +68,16 @@ class Client:
         """Call a method; what it gives, or raise as the client's proxy would."""
         self.say(ident, name, *args)
         self.world.clock.turn()
+        return self._answer()
+
+    def call_when_there_is_room(self, ident: str, name: str, *args: Any) -> Any:
+        """The same of what is held back while the journal cannot be written."""
+        self.say(ident, name, *args)
+        self.world.make_room()
+        self.world.clock.pass_time(2.0)
+        return self._answer()
+
+    def _answer(self) -> Any:
         kind, value = self.line.answers.pop()
         if kind == "#ERROR":
             raise value
@@ -103,6 +114,24 @@ def test_there_is_no_role_that_may_call_what_is_not_exposed(client):
         client().call("task_queue", "_make")
     with pytest.raises(KeyError, match="no object"):
         client().call("journal", "commit")
+
+
+@pytest.mark.parametrize("call", [("put", ("m:f",)), ("get", False), ("get", True, 5.0)])
+def test_no_batch_is_made_while_it_cannot_be_journalled(client, world, call):
+    one = client()
+    world.submit(1)
+    world.fill_disk()
+    world.journal.add_code("x", {"big": b"x" * 200_000})
+    world.core.plan_flush()
+    world.clock.turn()
+
+    with pytest.raises(ValueError, match="the server cannot write its journal"):
+        one.call_when_there_is_room("task_queue", *call)
+
+    assert len(world.ledger.batches) == 1
+    with pytest.raises(queue.Empty):
+        one.call("task_queue", "get", False)
+    assert len(world.ledger.batches) == 2
 
 
 @pytest.mark.parametrize(("code", "kind"), [("too-large", ValueError), ("busy", RuntimeError)])
