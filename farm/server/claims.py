@@ -1,19 +1,24 @@
-"""What a node's messages must be like, beyond what their types say."""
+"""What nodes say of themselves and of tasks: whether it can be so, and put together by batch."""
 
 from __future__ import annotations
 
 import math
 
 from farm.errors import RequestError
-from farm.wire.leases import Held, Join
-from farm.wire.messages import MAX_CLAIMS, Range
+from farm.server.attempts import mark_of
+from farm.server.states import Batch, Range
+from farm.wire.leases import Held, Join, Unheard
+from farm.wire.messages import MAX_CLAIMS
 
 MAX_SLOTS = 10_000
 MAX_NAME = 200
 
+Claims = dict[int, list[Range]]
+"""Ranges by batch, in any order."""
 
-def check_join(request: Join) -> None:
-    """See that a node that comes, or comes back, says what can be so.
+
+def checked_join(request: Join) -> Claims:
+    """What a node holds that comes, or comes back, and says what can be so.
 
     Raises:
         RequestError: it does not.
@@ -24,33 +29,56 @@ def check_join(request: Join) -> None:
         )
     if not 1 <= request.slots <= MAX_SLOTS:
         raise RequestError("bad-request", f"a node has 1 to {MAX_SLOTS:,} slots")
-    check_number(request.held, MAX_CLAIMS)
-    for claim in request.held:
-        check_ranges(claim.ranges)
-    check_ranges([(claim.index, claim.index + 1) for claim in request.failed])
+    for claim in request.failed:
+        check(claim.index, claim.index + 1)
+    return checked(request.held, MAX_CLAIMS)
 
 
-def check_number(held: list[Held], most: int) -> None:
-    """See that ranges are not so many that the others would have to wait for one node.
+def checked(held: list[Held], most: int) -> Claims:
+    """Ranges as they must be, and not so many that the others would have to wait for one node.
 
     Raises:
-        RequestError: they are.
+        RequestError: they are not, or too many.
     """
     number = sum(len(claim.ranges) for claim in held)
     if number > most:
         raise RequestError("bad-request", f"{number:,} ranges in one message; at most {most:,}")
+    found: Claims = {}
+    for claim in held:
+        for start, stop in claim.ranges:
+            check(start, stop)
+        found.setdefault(claim.batch, []).extend(claim.ranges)
+    return found
 
 
-def check_ranges(ranges: list[Range]) -> list[Range]:
-    """Ranges as they must be.
+def check(start: int, stop: int) -> None:
+    """See that this is a range.
 
     Raises:
-        RequestError: they are not.
+        RequestError: it is not.
     """
-    for start, stop in ranges:
-        if not 0 <= start < stop <= 2**63 - 1:
-            raise RequestError("bad-request", f"[{start}, {stop}) is not a range")
-    return ranges
+    if not 0 <= start < stop <= 2**63 - 1:
+        raise RequestError("bad-request", f"[{start}, {stop}) is not a range")
+
+
+def answered_for(
+    batches: dict[int, Batch], held: Claims, token: str, failed: list[Unheard]
+) -> Claims:
+    """What a node holds, and the tasks at which it failed, where the server has not heard of it.
+
+    Args:
+        batches: all there are, by id.
+        held: what the node holds.
+        token: the node's.
+        failed: the failures that it will report.
+    """
+    found = {batch: [*ranges] for batch, ranges in held.items()}
+    for claim in failed:
+        state = batches.get(claim.batch)
+        if state is None or not state.has_heard(claim.index, mark_of(token, claim.mark)):
+            part = (claim.index, claim.index + 1)
+            found.setdefault(claim.batch, []).append(part)
+    return found
 
 
 def plausible(seconds: float) -> float:

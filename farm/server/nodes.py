@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.printable import in_line
-from farm.server.claims import check_join, check_number, check_ranges, plausible
+from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
 from farm.server.networks import network_of
@@ -121,7 +121,7 @@ class NodeDesk:
 
     def join(self, peer: Peer, number: int, request: Join) -> None:
         """A node comes, or comes back with what it holds."""
-        check_join(request)
+        held = claims.checked_join(request)
         node = self._by_token.get(request.token)
         if peer.node and (node is None or node.id != peer.node):
             raise RequestError("bad-request", "this connection is of another node")
@@ -136,7 +136,6 @@ class NodeDesk:
         node.version, node.python = self.versions.get(peer, ("", ""))
         peer.node = node.id
         self._core.ledger.join(node.id, node.name, node.slots, now=self._now)
-        held = [(claim.batch, claim.ranges) for claim in request.held]
         present = self._core.present(node.id, node.token, held, request.failed)
         drop = [Held(batch, ranges) for batch, ranges in present]
         self._tell(self._news, node, f"joined from {peer.address} with {node.slots} slots")
@@ -150,12 +149,12 @@ class NodeDesk:
         """What has happened while a node was away, and it could not be told."""
         if node.peer is not peer:
             return
-        for claim in request.held:
-            state = self._core.ledger.batches.get(claim.batch)
+        for batch in {claim.batch: None for claim in request.held}:  # each once
+            state = self._core.ledger.batches.get(batch)
             if state is None or state.ended:  # kill what runs of it
-                peer.push(Dropped(claim.batch))
+                peer.push(Dropped(batch))
             elif state.paused:
-                peer.push(Recall(claim.batch))
+                peer.push(Recall(batch))
         known = self._held(node)
         if known is not None and known.draining:
             self._drain(node)
@@ -332,17 +331,16 @@ class NodeDesk:
         """Journal what came of a node's leases."""
         self._core.check_room()
         node = self._node_of(peer)
-        check_number(request.returned, MAX_ITEMS)
-        returned = [(back.batch, check_ranges(back.ranges)) for back in request.returned]
+        returned = claims.checked(request.returned, MAX_ITEMS)
         for part in request.parts:
             if self._knows(part.batch):
                 self._take(node, part)
         for failed in request.failed:
             if self._knows(failed.batch):
-                seconds = plausible(failed.seconds)
+                seconds = claims.plausible(failed.seconds)
                 self._core.record_failed(node.id, node.token, failed, seconds)
                 node.failed += 1
-        for batch, ranges in returned:
+        for batch, ranges in returned.items():
             self._core.give_back(node.id, batch, ranges)
         self._core.answer(lambda: peer.reply(number, Done()))
 
@@ -350,7 +348,7 @@ class NodeDesk:
         count = part.stop - part.start
         if not 0 <= part.start < part.stop or len(part.seconds) != 4 * count:
             raise RequestError("bad-request", f"[{part.start}, {part.stop}) is not a part")
-        elapsed = plausible(sum(array.array("f", part.seconds)))
+        elapsed = claims.plausible(sum(array.array("f", part.seconds)))
         taken = self._core.record_done(
             part.batch, node.id, (part.start, part.stop), part.payload, part.seconds, elapsed
         )

@@ -1,4 +1,4 @@
-"""Two thousand hostile worlds keep every promise; where one is broken, that is found out."""
+"""A thousand hostile worlds keep every promise; where one is broken, that is found out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 from sim.run import run_all, run_one
 from sim.world import World
 
+from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
-from farm.server.ledger import Ledger
+from farm.server.holding import settle
+from farm.server.states import Batch, Node
 from farm.server.turns import Turns
 
 SEEDS = 1_000
@@ -64,5 +66,9 @@ def test_a_node_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_leases_that_are_not_given_back_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "_return", lambda *_: None)
+    def settled(state: Batch, node: Node) -> RangeSet:
+        settle(state, node)
+        return RangeSet()
+
+    monkeypatch.setattr("farm.server.ledger.settle", settled)
     assert "nowhere" in found_out()
