@@ -29,7 +29,7 @@ class Replay:
         """These tasks of a batch have an outcome, of which these have failed; all at once."""
         state = self._ledger.batches[batch]
         state.pending, state.failed = recorded.gaps(state.total), failed
-        state.done = recorded.without(failed) if failed else recorded
+        state.done = recorded - failed
         for start, stop in failed:
             for index in range(start, stop):
                 state.attempts[index] = state.attempts.get(index, 0) + 1

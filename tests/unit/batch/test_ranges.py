@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from farm.batch import ranges as module
 from farm.batch.ranges import LIMIT, RangeSet
 
 SIZE = 60
@@ -23,6 +24,16 @@ class RangesAgainstSets(RuleBasedStateMachine):
         super().__init__()
         self.ranges = RangeSet()
         self.model: set[int] = set()
+        self.patch = pytest.MonkeyPatch()
+
+    @initialize(block=st.sampled_from([1, 2, 5, 512]), few=st.sampled_from([1, 2, 16, 1000]))
+    def with_blocks_and_merges(self, block: int, few: int) -> None:
+        """So small that a few dozen indices have every kind of edge."""
+        self.patch.setattr(module, "_BLOCK", block)
+        self.patch.setattr(module, "_FEW", few)
+
+    def teardown(self) -> None:
+        self.patch.undo()
 
     @rule(bounds=bounds)
     def add(self, bounds: list[int]) -> None:
@@ -59,12 +70,29 @@ class RangesAgainstSets(RuleBasedStateMachine):
         assert gaps == RangeSet(gaps)
         assert gaps.count == stop - len(self.model)
 
-    @rule(data=st.data())
-    def without_a_part(self, data: st.DataObject) -> None:
-        part = data.draw(st.sets(st.sampled_from(sorted(self.model)))) if self.model else set()
-        left = self.ranges.without(RangeSet((index, index + 1) for index in part))
-        assert indices(left) == sorted(self.model - part)
-        assert left == RangeSet(left)
+    @rule(part=st.sets(st.integers(0, SIZE)))
+    def with_another_set(self, part: set[int]) -> None:
+        other = RangeSet((index, index + 1) for index in part)
+        for made, expected in (
+            (self.ranges | other, self.model | part),
+            (self.ranges & other, self.model & part),
+            (self.ranges - other, self.model - part),
+            (other - self.ranges, part - self.model),
+            (RangeSet.union([self.ranges, other, self.ranges]), self.model | part),
+        ):
+            assert indices(made) == sorted(expected)
+            assert made == RangeSet(made)
+            assert made.count == len(expected)
+
+    @rule(part=st.sets(st.integers(0, SIZE)))
+    def many_are_added(self, part: set[int]) -> None:
+        self.ranges |= RangeSet((index, index + 1) for index in part)
+        self.model |= part
+
+    @rule(part=st.sets(st.integers(0, SIZE)))
+    def many_are_discarded(self, part: set[int]) -> None:
+        self.ranges -= RangeSet((index, index + 1) for index in part)
+        self.model -= part
 
     @rule()
     def made_of_single_indices_at_once(self) -> None:
@@ -95,11 +123,19 @@ class RangesAgainstSets(RuleBasedStateMachine):
         for (_, stop), (start, _) in itertools.pairwise(self.ranges):
             assert stop < start
 
+    @invariant()
+    def blocks_are_neither_empty_nor_long(self) -> None:
+        sizes = [len(starts) for starts in self.ranges._starts]
+        assert all(0 < size <= 2 * module._BLOCK for size in sizes)
+        assert sum(sizes) == self.ranges._number
+        assert sizes == [len(stops) for stops in self.ranges._stops]
+        assert self.ranges._lasts == [stops[-1] for stops in self.ranges._stops]
+
 
 TestRangesAgainstSets = RangesAgainstSets.TestCase
 
 
-def test_fragments_far_beyond_the_compaction_threshold() -> None:
+def test_fragments_of_many_blocks() -> None:
     ranges = RangeSet((3 * i, 3 * i + 1) for i in range(5000))
     for i in range(4000):
         ranges.discard(3 * i, 3 * i + 1)
@@ -107,7 +143,7 @@ def test_fragments_far_beyond_the_compaction_threshold() -> None:
     assert ranges.count == 1001
     assert ranges.first == 11997
     assert ranges.take(2) == [(11997, 11998), (12000, 12001)]
-    assert len(ranges._starts) < 3000, "what was taken from the front is still held"
+    assert sum(map(len, ranges._starts)) == 999, "what was taken from the front is still held"
 
 
 def test_the_whole_of_all_indices() -> None:
@@ -143,3 +179,24 @@ def test_other_things_are_not_members_and_not_equal() -> None:
 
 def test_a_list_of_the_ranges_of_very_many_indices_is_short():
     assert list(RangeSet([(0, LIMIT)])) == [(0, LIMIT)]
+
+
+def test_a_change_among_very_many_ranges_moves_few_of_them():
+    ranges = RangeSet((2 * i, 2 * i + 1) for i in range(100_000))
+    for index in range(0, 100_000, 7):
+        ranges.add(2 * index + 1, 2 * index + 2)
+        ranges.discard(2 * index, 2 * index + 1)
+    assert max(map(len, ranges._starts)) <= 2 * module._BLOCK
+
+
+@pytest.mark.parametrize("few", [1, module._FEW, 10**6])
+def test_sets_of_very_many_ranges_that_interleave(few, monkeypatch):
+    monkeypatch.setattr(module, "_FEW", few)
+    threes = RangeSet((3 * i, 3 * i + 1) for i in range(10_000))
+    fives = RangeSet((5 * i, 5 * i + 1) for i in range(2_000))
+    one, other = set(range(0, 30_000, 3)), set(range(0, 10_000, 5))
+    assert indices(threes & fives) == indices(fives & threes) == sorted(one & other)
+    assert indices(threes | fives) == sorted(one | other)
+    assert indices(threes - fives) == sorted(one - other)
+    assert indices(fives - threes) == sorted(other - one)
+    assert (threes | fives).count == len(one | other)
