@@ -128,22 +128,32 @@ class Again:
         if not due:
             del self._due[avoid]
 
-    def intersection(self, start: int, stop: int) -> list[Range]:
-        """Which of ``[start, stop)`` are here."""
+    def take_all(self, wanted: RangeSet) -> RangeSet:
+        """Remove and return those of ``wanted`` that are here, whatever they wait for."""
         found = RangeSet()
-        for due in self._due.values():
-            for part in due.intersection(start, stop):
-                found.add(*part)
-        for index in self._later if len(self._later) <= stop - start else range(start, stop):
-            if start <= index < stop and index in self._later:
-                found.add(index, index + 1)
-        return list(found)
+        if self.count:
+            found = RangeSet.union([self._later_ones(), *self._due.values()]) & wanted
+        if found.count == self.count:
+            for known in (self._due, self._later, self._when):
+                known.clear()
+            return found
+        for avoid in list(self._due) if found else ():
+            self._due[avoid] -= found
+            if not self._due[avoid]:
+                del self._due[avoid]
+        for start, stop in found:
+            for index in range(start, stop):
+                self._later.pop(index, None)
+                self._when.pop(index, None)
+        return found
+
+    def _later_ones(self) -> RangeSet:
+        later = sorted(self._later)
+        return RangeSet.of_sorted(later, [index + 1 for index in later])
 
     def __iter__(self) -> Iterator[Range]:
-        """All of them, as ranges in no order."""
-        for due in self._due.values():
-            yield from due
-        yield from ((index, index + 1) for index in self._later)
+        """All of them, as ranges in order."""
+        return iter(RangeSet.union([self._later_ones(), *self._due.values()]))
 
 
 def _drop(known: dict[int, float] | dict[int, str], start: int, stop: int) -> None:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import MAX_DELAY
 from farm.server.states import Batch, Range
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Tasks that are tried anew.
+
+    Args:
+        failed: those whose failure is thereby taken back.
+        dropped: those that had been cancelled.
+        excused: those of both of which there are attempts before the last that count no more.
+    """
+
+    failed: RangeSet
+    dropped: RangeSet
+    excused: RangeSet
 
 
 def count(state: Batch, index: int, kind: str) -> bool:
@@ -47,33 +63,33 @@ def delay(state: Batch, index: int, chance: Callable[[], float]) -> float:
     return min(MAX_DELAY, seconds) * (1.0 + options.jitter * (2.0 * chance() - 1.0))
 
 
-def withdraw(
-    state: Batch, ranges: list[Range] | None, *, failed_only: bool
-) -> tuple[list[Range], list[Range]]:
+def withdraw(state: Batch, ranges: list[Range] | None, *, failed_only: bool) -> Withdrawn:
     """Make tasks pending again that failed or were cancelled; see `Ledger.retry`."""
     # As a set: a task that is named twice is one.
     wanted = RangeSet([(0, state.total)] if ranges is None else ranges)
-    failed = [part for r in wanted for part in state.failed.intersection(*r)]
-    dropped = [part for r in wanted for part in state.dropped.intersection(*r)]
-    if failed_only:
-        dropped = []
-    for known, found in ((state.failed, failed), (state.dropped, dropped)):
-        for start, stop in found:
-            known.discard(start, stop)
-            state.pending.add(start, stop)
-            forgive(state, start, stop)
-    return failed, dropped
+    failed = state.failed & wanted
+    dropped = RangeSet() if failed_only else state.dropped & wanted
+    state.failed -= failed
+    state.dropped -= dropped
+    found = failed | dropped
+    state.pending |= found
+    # The last attempt of one that has failed is its outcome.
+    excused = [i for i in forgive(state, found) if state.attempts[i] > (i in failed)]
+    return Withdrawn(failed, dropped, RangeSet((index, index + 1) for index in excused))
 
 
-def forgive(state: Batch, start: int, stop: int) -> None:
-    """What failed of ``[start, stop)`` counts no more: the tasks begin anew."""
+def forgive(state: Batch, tasks: RangeSet) -> set[int]:
+    """What failed of these tasks counts no more: they begin anew. Those that had failed."""
+    forgiven: set[int] = set()
     for counts in (state.errors, state.crashes):
-        if stop - start < len(counts):
-            for index in range(start, stop):
-                counts.pop(index, None)
+        if tasks.count < len(counts):
+            known = [i for part in tasks for i in range(*part) if i in counts]
         else:
-            for index in [index for index in counts if start <= index < stop]:
-                del counts[index]
+            known = [index for index in counts if index in tasks]
+        for index in known:
+            del counts[index]
+        forgiven.update(known)
+    return forgiven
 
 
 def mark_of(token: str, number: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from farm.batch.ranges import RangeSet
 from farm.server.journal import Journal
 from farm.server.ledger import Ledger
 from farm.server.states import Range
@@ -31,13 +32,13 @@ class Bonds:
             for index in (index for part in ranges for index in range(*part)):
                 self._journal.add_begun(batch, index, token, name)
 
-    def untie(self, batch: int, *ranges: Range) -> None:
+    def untie(self, batch: int, ranges: Iterable[Range]) -> None:
         """Nobody holds these any more: they have an outcome, or came back."""
         if self._ledger.batches[batch].binding:
             for part in ranges:
                 self._journal.drop_begun(batch, *part)
 
-    def of(self, node: int) -> dict[int, list[Range]]:
+    def of(self, node: int) -> dict[int, RangeSet]:
         """What a node holds by leases that bind, by batch."""
         batches = [self._ledger.batches[batch] for batch in self._ledger.nodes[node].batches]
-        return {state.id: list(state.leased[node]) for state in batches if state.binding}
+        return {state.id: state.leased[node].copy() for state in batches if state.binding}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farm.batch.ranges import RangeSet
 from farm.errors import RequestError
 from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.pruning import Pruner
 from farm.server.replay import Replay
-from farm.server.states import Range, size_of
+from farm.server.states import Range
 from farm.wire.controls import IMPORTING, Forget, Pause, Restore, Resume, Retried, Retry
 from farm.wire.messages import Cancel, Done, Failure, Message, Outcome
 
@@ -63,17 +64,18 @@ class Controls:
         core, batch = self._core, self._found(request.ref)
         self._check_whole(batch)
         ranges = _checked(request.ranges, core.ledger.batches[batch].total)
-        failed, dropped = core.ledger.retry(batch, ranges, failed_only=request.failed)
-        for part in failed:
+        found = core.ledger.retry(batch, ranges, failed_only=request.failed)
+        # The journal knows itself what failed of a range: there may be a million pieces of it.
+        for part in (ranges or [(0, core.ledger.batches[batch].total)]) if found.failed else ():
             core.journal.take_back(batch, *part, core.wall())
-        for part in dropped:
+        for part in found.excused:
             core.journal.excuse(batch, *part)
-        if failed or dropped:
+        if found.failed or found.dropped:
             core.infos[batch].ended = 0.0
             self._clear_reason(batch)
             core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
             self._changed(batch)
-        count = size_of(failed) + size_of(dropped)
+        count = found.failed.count + found.dropped.count
         self._answer(peer, number, lambda: Retried(count, core.status(batch)))
 
     def forget(self, peer: Peer, number: int, request: Forget) -> None:
@@ -101,19 +103,33 @@ class Controls:
         earlier = sum(attempts for outcome in request.outcomes for _, attempts in outcome.retried)
         if earlier > MAX_RESTORED:
             raise RequestError("bad-request", f"{earlier:,} attempts in one message are too many")
-        for outcome in request.outcomes:
-            self._restore(batch, outcome)
+        self._restore(batch, request.outcomes)
         if request.last:
             info.reason = IMPORTED
             core.note(batch)
         core.touch(batch)
         self._answer(peer, number, Done)
 
-    def _restore(self, batch: int, outcome: Outcome) -> None:
+    def _restore(self, batch: int, outcomes: list[Outcome]) -> None:
+        """Record outcomes, all at once where they are of different tasks."""
+        state, replay = self._core.ledger.batches[batch], Replay(self._core.ledger)
+        apart = RangeSet((one.start, one.stop) for one in outcomes).count == sum(
+            one.stop - one.start for one in outcomes
+        )
+        for group in [outcomes] if apart else [[one] for one in outcomes]:
+            fresh = [(one, state.owes(one.start, one.stop)) for one in group]
+            done, failed = (
+                RangeSet(
+                    r for one, parts in fresh if (one.failure is not None) == bad for r in parts
+                )
+                for bad in (False, True)
+            )
+            replay.outcomes(batch, done, failed)
+            for one, parts in fresh:
+                self._journal(batch, one, parts, replay)
+
+    def _journal(self, batch: int, outcome: Outcome, fresh: list[Range], replay: Replay) -> None:
         core, count = self._core, outcome.stop - outcome.start
-        fresh = core.ledger.batches[batch].owes(outcome.start, outcome.stop)
-        replay = Replay(core.ledger)
-        replay.outcomes(batch, fresh, failed=outcome.failure is not None)
         for first, last in fresh:
             elapsed = outcome.elapsed * (last - first) / count
             if outcome.failure is not None:

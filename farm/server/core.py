@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from farm.batch.ranges import RangeSet
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.around import Hooks, Info
 from farm.server.attempts import mark_of
 from farm.server.blocks import BlockCache
 from farm.server.bonds import Bonds
+from farm.server.claims import Claims, answered_for
 from farm.server.journal import Journal
 from farm.server.ledger import Ledger
 from farm.server.reading import BatchRow
@@ -198,7 +200,7 @@ class Core(Turns):
         """Give up what has no outcome of a batch; the nodes that run some of it are told."""
         self._hooks.drop(batch)
         if self.ledger.cancel(batch):
-            self._bonds.untie(batch, (0, self.ledger.batches[batch].total))
+            self._bonds.untie(batch, [(0, self.ledger.batches[batch].total)])
             self.infos[batch].reason = reason
             self.note(batch)
             self.touch(batch)
@@ -268,24 +270,17 @@ class Core(Turns):
         self.plan_flush()
 
     def present(
-        self, node: int, token: str, held: list[tuple[int, list[Range]]], failed: list[Unheard]
+        self, node: int, token: str, held: Claims, failed: list[Unheard]
     ) -> Iterator[tuple[int, list[Range]]]:
         """A node came back (see `Ledger.present`): what it is to drop."""
         before = self._bonds.of(node)
-        held = held + [
-            (claim.batch, [(claim.index, claim.index + 1)])
-            for claim in failed
-            if not self._has_heard(claim.batch, claim.index, mark_of(token, claim.mark))
-        ]
-        yield from self.ledger.present(node, held)
+        claimed = answered_for(self.ledger.batches, held, token, failed)
+        yield from self.ledger.present(node, claimed)
         after = self._bonds.of(node)
         for batch in before.keys() | after.keys():
-            self._bonds.untie(batch, *before.get(batch, ()))
-            self._bonds.tie(node, token, batch, after.get(batch, ()))
-
-    def _has_heard(self, batch: int, index: int, mark: str) -> bool:
-        state = self.ledger.batches.get(batch)
-        return state is not None and state.has_heard(index, mark)
+            had, has = before.get(batch, RangeSet()), after.get(batch, RangeSet())
+            self._bonds.untie(batch, had - has)
+            self._bonds.tie(node, token, batch, has - had)
 
     def leave(self, node: int) -> None:
         """A node is gone; what it held is pending again, or lost if it must not run twice."""
@@ -294,14 +289,15 @@ class Core(Turns):
             return
         held = list(known.batches)
         for batch, bound in self._bonds.of(node).items():
-            self._bonds.untie(batch, *bound)
+            self._bonds.untie(batch, bound)
         for batch, ranges in self.ledger.leave(node):
             text = (
                 f"the node {known.name!r} was lost while it had this task, and the batch says "
                 "`rerun: false`: it may have run, and is not run again"
             )
+            failure = Failure("lost", "", text, "")
             for index in (index for part in ranges for index in range(*part)):
-                self.add_failed(batch, index, known.name, 0.0, Failure("lost", "", text, ""))
+                self._add_failed(batch, index, known.name, 0.0, failure)  # untied above
             self._end_if_broken(batch)
         for batch in held:
             self.touch(batch)
@@ -311,7 +307,7 @@ class Core(Turns):
         """A node has not begun these."""
         returned = self.ledger.give_back(node, batch, ranges)
         if batch in self.infos:
-            self._bonds.untie(batch, *returned)
+            self._bonds.untie(batch, returned)
             self.touch(batch)
 
     # -- outcomes -----------------------------------------------------------------------------
@@ -338,7 +334,7 @@ class Core(Turns):
         """Journal what the ledger says is done; ``payload`` begins at index ``first``."""
         seq = self._next_seq(batch)
         self.journal.add_done(seq, batch, part, node, elapsed, first, payload, seconds)
-        self._bonds.untie(batch, part)
+        self._bonds.untie(batch, [part])
 
     def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> None:
         """An attempt failed: the task is tried again, or has failed for good."""
@@ -353,7 +349,7 @@ class Core(Turns):
                 self.journal.add_attempt(
                     batch, index, name, seconds, self.wall(), delay, failure, mark
                 )
-                self._bonds.untie(batch, (index, index + 1))
+                self._bonds.untie(batch, [(index, index + 1)])
             case Verdict.FINAL:
                 self.add_failed(batch, index, name, seconds, failure)
                 self._end_if_broken(batch)
@@ -372,8 +368,13 @@ class Core(Turns):
         self, batch: int, index: int, node: str, seconds: float, failure: Failure
     ) -> None:
         """Journal what the ledger says has failed."""
+        self._add_failed(batch, index, node, seconds, failure)
+        self._bonds.untie(batch, [(index, index + 1)])
+
+    def _add_failed(
+        self, batch: int, index: int, node: str, seconds: float, failure: Failure
+    ) -> None:
         self.journal.add_failed(self._next_seq(batch), batch, index, node, seconds, failure)
-        self._bonds.untie(batch, (index, index + 1))
 
     def _next_seq(self, batch: int) -> int:
         self._seq += 1

@@ -6,18 +6,15 @@ node has so many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from farm.batch.ranges import RangeSet
 from farm.server.states import Batch, Node, Range
 
 
-def hold(state: Batch, node: Node, ranges: Iterable[Range]) -> None:
+def hold(state: Batch, node: Node, ranges: RangeSet) -> None:
     """The ranges, which nobody has, are leased to the node."""
     held = state.leased.setdefault(node.id, RangeSet())
     before = held.count
-    for start, stop in ranges:
-        held.add(start, stop)
+    held |= ranges
     _changed(state, before, held.count, node.slots)
     node.batches.add(state.id)
 
@@ -31,16 +28,33 @@ def release(state: Batch, node: Node, start: int, stop: int) -> list[Range]:
     if found:
         before = held.count
         held.discard(start, stop)
-        _changed(state, before, held.count, node.slots)
-        if not held:
-            del state.leased[node.id]
-            node.batches.discard(state.id)
+        _released(state, node, before)
     return found
 
 
-def settle(state: Batch, node: Node) -> list[Range]:
+def release_all(state: Batch, node: Node, part: RangeSet) -> None:
+    """Some of what the node holds is no longer leased to it."""
+    held = state.leased.get(node.id)
+    if held is not None:
+        before = held.count
+        held -= part
+        _released(state, node, before)
+
+
+def settle(state: Batch, node: Node) -> RangeSet:
     """The node holds nothing of the batch any more; what it held."""
-    return release(state, node, 0, state.total)
+    held = state.leased.pop(node.id)
+    node.batches.discard(state.id)
+    _changed(state, held.count, 0, node.slots)
+    return held
+
+
+def _released(state: Batch, node: Node, before: int) -> None:
+    held = state.leased[node.id]
+    _changed(state, before, held.count, node.slots)
+    if not held:
+        del state.leased[node.id]
+        node.batches.discard(state.id)
 
 
 def resize(state: Batch, node: Node, slots: int) -> None:

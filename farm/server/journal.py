@@ -202,7 +202,7 @@ class Journal(Reader):
         )  # fmt: skip
 
     def take_back(self, batch: int, start: int, stop: int, at: float) -> None:
-        """The tasks of a range, all failed, are tried anew: what failed so far counts no more."""
+        """The tasks of a range that have failed are tried anew."""
         self._write(
             "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, counts)"
             " SELECT batch, start, node, '', elapsed, ?, failure, 0 FROM outcomes"
@@ -214,7 +214,6 @@ class Journal(Reader):
             " WHERE batch = ? AND failure IS NOT NULL AND start >= ? AND start < ?",
             batch, start, stop,
         )  # fmt: skip
-        self.excuse(batch, start, stop)
 
     def excuse(self, batch: int, start: int, stop: int) -> None:
         """Failed attempts of a range count no more."""

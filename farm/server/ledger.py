@@ -8,17 +8,17 @@ ledger says was recorded is what the server journals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server import attempts
 from farm.server.again import ANYWHERE, MAX_RANGES
-from farm.server.holding import hold, release, resize, settle
+from farm.server.holding import hold, release, release_all, resize, settle
 from farm.server.pace import Pace
 from farm.server.schedule import Schedule
 from farm.server.sizing import lease_size
-from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, outside, size_of
+from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, size_of
 
 SILENT_SECONDS = 10.0
 """A node of which nothing was heard for so long gives up its leases."""
@@ -84,11 +84,11 @@ class Ledger:
             return False
         state.cancelled = True
         state.open = state.paused = False  # what is tried again later is not to wait for `resume`
-        held = [r for node in list(state.leased) for r in settle(state, self.nodes[node])]
-        for part in (*held, *state.pending, *state.again):
-            state.dropped.add(*part)
-        state.pending = RangeSet()
-        state.again.discard(0, state.total)
+        held = [settle(state, self.nodes[node]) for node in list(state.leased)]
+        again = state.again.take_all(RangeSet([(0, state.total)]))
+        waiting, state.pending = state.pending, RangeSet()
+        waiting |= RangeSet.union([state.dropped, again, *held])
+        state.dropped = waiting
         self.rank(state)
         return True
 
@@ -113,7 +113,7 @@ class Ledger:
 
     def retry(
         self, batch: int, ranges: list[Range] | None = None, *, failed_only: bool = False
-    ) -> tuple[list[Range], list[Range]]:
+    ) -> attempts.Withdrawn:
         """Make tasks pending again that failed or were cancelled, as if never tried.
 
         Args:
@@ -122,14 +122,14 @@ class Ledger:
             failed_only: not those that were cancelled.
 
         Returns:
-            The ranges whose failures are thereby taken back, and those that had been cancelled.
+            Which of them these are.
         """
         state = self.batches[batch]
-        failed, dropped = attempts.withdraw(state, ranges, failed_only=failed_only)
-        state.retried += size_of(failed)
+        found = attempts.withdraw(state, ranges, failed_only=failed_only)
+        state.retried += found.failed.count
         state.cancelled = bool(state.dropped)
         self.rank(state)
-        return failed, dropped
+        return found
 
     def forget(self, batch: int) -> None:
         """A batch that has ended is not kept any more."""
@@ -170,7 +170,7 @@ class Ledger:
         """A node takes nothing new."""
         self.nodes[node].draining = True
 
-    def leave(self, node: int) -> list[tuple[int, list[Range]]]:
+    def leave(self, node: int) -> list[tuple[int, RangeSet]]:
         """The node is gone: what it held is pending again, or was lost with it.
 
         Returns:
@@ -185,54 +185,45 @@ class Ledger:
             state = self.batches[batch]
             held = settle(state, gone)
             if state.options.rerun:
-                self._return(state, held)
-                continue
-            lost.append((batch, held))
-            for start, stop in held:
-                state.failed.add(start, stop)
-                for index in range(start, stop):
+                state.pending |= held
+            else:
+                lost.append((batch, held))
+                state.failed |= held
+                for index in (index for part in held for index in range(*part)):
                     attempts.count(state, index, "lost")
             self.rank(state)
         return lost
 
     def present(
-        self, node: int, held: Iterable[tuple[int, list[Range]]]
+        self, node: int, held: Mapping[int, list[Range]]
     ) -> Iterator[tuple[int, list[Range]]]:
         """A node came back and says what it holds: yields what of that it is to drop.
 
         What the ledger thought it held beyond that is pending again: it never reached the node,
         or the node has lost it.
         """
-        claims: dict[int, list[Range]] = {}
-        for batch, ranges in held:
-            if batch in self.batches:
-                claims.setdefault(batch, []).extend(ranges)
-            else:
+        for batch, ranges in held.items():
+            if batch not in self.batches:
                 yield batch, ranges
-        for batch in sorted(set(claims) | self.nodes[node].batches):
-            state = self.batches[batch]
-            claimed = RangeSet(claims.get(batch, []))
-            owned = list(state.leased.get(node, ()))
-            self.give_back(node, batch, [gap for r in owned for gap in outside(r, claimed)])
-            self._adopt(state, node, claimed)
-            kept = state.leased.get(node, RangeSet())
-            drop = [gap for r in claimed for gap in outside(r, kept)]
+        known = (self.batches.keys() & held.keys()) | self.nodes[node].batches
+        for batch in sorted(known):
+            drop = self._claim(self.batches[batch], self.nodes[node], held.get(batch, []))
             if drop:
-                yield batch, drop
+                yield batch, list(drop)
 
-    def _adopt(self, state: Batch, node: int, claimed: RangeSet) -> None:
-        """What a node brings back and nobody else was given is leased to it again."""
-        for start, stop in claimed:
-            free = [
-                *state.pending.intersection(start, stop),
-                *state.again.intersection(start, stop),
-            ]
-            for part in free:
-                state.pending.discard(*part)
-                state.again.discard(*part)
-            if free:
-                hold(state, self.nodes[node], free)
+    def _claim(self, state: Batch, node: Node, ranges: list[Range]) -> RangeSet:
+        """What a node brings back and nobody else was given is leased to it again; the rest."""
+        claimed, owned = RangeSet(ranges), state.leased.get(node.id, RangeSet())
+        news, lost = claimed - owned, owned - claimed
+        release_all(state, node, lost)
+        state.pending |= lost
+        free = state.pending & news
+        state.pending -= free
+        free |= state.again.take_all(news)
+        if free:
+            hold(state, node, free)
         self.rank(state)
+        return news - free
 
     # -- leases -------------------------------------------------------------------------------
 
@@ -259,7 +250,7 @@ class Ledger:
         ranges += state.pending.take(size - size_of(ranges), MAX_RANGES - len(ranges))
         if state.pace is not None:
             state.pace.take(size_of(ranges), now)
-        hold(state, self.nodes[node], ranges)
+        hold(state, self.nodes[node], RangeSet(ranges))
         self.rank(state)
         return Grant(state.id, ranges, state.mean)
 
@@ -270,7 +261,7 @@ class Ledger:
         ranges = state.again.take(1, self.nodes[node].name, alone=True) or state.pending.take(1)
         if not ranges:
             return None
-        hold(state, self.nodes[node], ranges)
+        hold(state, self.nodes[node], RangeSet(ranges))
         self.rank(state)
         return ranges[0][0]
 
@@ -292,20 +283,15 @@ class Ledger:
         """The batch has changed: whether it can be served, and before which others."""
         self._schedule.rank(state)
 
-    def _return(self, state: Batch, ranges: Iterable[Range]) -> None:
-        for start, stop in ranges:
-            state.pending.add(start, stop)
-        self.rank(state)
-
-    def give_back(self, node: int, batch: int, ranges: Iterable[Range]) -> list[Range]:
+    def give_back(self, node: int, batch: int, ranges: Iterable[Range]) -> RangeSet:
         """The node has not begun these; they are pending again. Which of them it had."""
-        state = self.batches.get(batch)
-        returned: list[Range] = []
-        if state is None:
-            return returned
-        for start, stop in ranges if node in self.nodes else ():
-            returned += release(state, self.nodes[node], start, stop)
-        self._return(state, returned)
+        state, holder = self.batches.get(batch), self.nodes.get(node)
+        if state is None or holder is None:
+            return RangeSet()
+        returned = state.leased.get(node, RangeSet()) & RangeSet(ranges)
+        release_all(state, holder, returned)
+        state.pending |= returned
+        self.rank(state)
         return returned
 
     # -- outcomes -----------------------------------------------------------------------------
@@ -326,7 +312,8 @@ class Ledger:
         if state is None:
             return []
         fresh = state.owes(start, stop)
-        state.repeated += size_of(state.done.intersection(start, stop))
+        if size_of(fresh) < stop - start:
+            state.repeated += size_of(state.done.intersection(start, stop))
         if not fresh:
             return []
         mean = max(seconds / (stop - start), _LEAST_MEAN)

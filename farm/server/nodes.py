@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
+from farm.server import claims
 from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node
@@ -110,9 +111,9 @@ class NodeDesk:
         """A node comes, or comes back with what it holds."""
         if not 1 <= request.slots <= MAX_SLOTS or not request.name or len(request.name) > 200:
             raise RequestError("bad-request", "a node has a name of 1 to 200 letters, and slots")
-        _check_number(request.held, MAX_CLAIMS)
-        held = [(claim.batch, _checked(claim.ranges)) for claim in request.held]
-        _checked([(claim.index, claim.index + 1) for claim in request.failed])
+        held = claims.checked(request.held, MAX_CLAIMS)
+        for claim in request.failed:
+            claims.check(claim.index, claim.index + 1)
         node = self._by_token.get(request.token)
         if peer.node and (node is None or node.id != peer.node):
             raise RequestError("bad-request", "this connection is of another node")
@@ -141,12 +142,12 @@ class NodeDesk:
         """What has happened while a node was away, and it could not be told."""
         if node.peer is not peer:
             return
-        for claim in request.held:
-            state = self._core.ledger.batches.get(claim.batch)
+        for batch in {claim.batch: None for claim in request.held}:  # each once
+            state = self._core.ledger.batches.get(batch)
             if state is None or state.ended:  # kill what runs of it
-                peer.push(Dropped(claim.batch))
+                peer.push(Dropped(batch))
             elif state.paused:
-                peer.push(Recall(claim.batch))
+                peer.push(Recall(batch))
         known = self._held(node)
         if known is not None and known.draining:
             self._drain(node)
@@ -317,8 +318,7 @@ class NodeDesk:
         """Journal what came of a node's leases."""
         self._core.check_room()
         node = self._node_of(peer)
-        _check_number(request.returned, MAX_ITEMS)
-        returned = [(back.batch, _checked(back.ranges)) for back in request.returned]
+        returned = claims.checked(request.returned, MAX_ITEMS)
         for part in request.parts:
             if self._knows(part.batch):
                 self._take(node, part)
@@ -327,7 +327,7 @@ class NodeDesk:
                 seconds = _plausible(failed.seconds)
                 self._core.record_failed(node.id, node.token, failed, seconds)
                 node.failed += 1
-        for batch, ranges in returned:
+        for batch, ranges in returned.items():
             self._core.give_back(node.id, batch, ranges)
         self._core.answer(lambda: peer.reply(number, Done()))
 
@@ -373,26 +373,3 @@ class NodeDesk:
 def _plausible(seconds: float) -> float:
     """Seconds as a node measured them; 0 for what is no duration and would spoil every sum."""
     return seconds if 0.0 <= seconds < math.inf else 0.0
-
-
-def _check_number(held: list[Held], most: int) -> None:
-    """See that ranges are not so many that the others would have to wait for one node.
-
-    Raises:
-        RequestError: they are.
-    """
-    number = sum(len(claim.ranges) for claim in held)
-    if number > most:
-        raise RequestError("bad-request", f"{number:,} ranges in one message; at most {most:,}")
-
-
-def _checked(ranges: list[Range]) -> list[Range]:
-    """Ranges as they must be.
-
-    Raises:
-        RequestError: they are not.
-    """
-    for start, stop in ranges:
-        if not 0 <= start < stop <= 2**63 - 1:
-            raise RequestError("bad-request", f"[{start}, {stop}) is not a range")
-    return ranges

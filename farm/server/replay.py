@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from farm.batch.ranges import RangeSet
 from farm.server.holding import hold
 from farm.server.ledger import Ledger
@@ -34,16 +32,16 @@ class Replay:
             for index in range(start, stop):
                 state.attempts[index] = state.attempts.get(index, 0) + 1
 
-    def outcomes(self, batch: int, ranges: Iterable[Range], *, failed: bool) -> None:
-        """Some more outcomes, in index order."""
+    def outcomes(self, batch: int, done: RangeSet, failed: RangeSet) -> None:
+        """Some more outcomes."""
         state = self._ledger.batches[batch]
-        known = state.failed if failed else state.done
-        for start, stop in ranges:
-            state.pending.discard(start, stop)
-            state.again.discard(start, stop)
-            known.add(start, stop)
-            for index in range(start, stop) if failed else ():
-                state.attempts[index] = state.attempts.get(index, 0) + 1
+        state.done |= done
+        state.failed |= failed
+        for known in (done, failed):
+            state.pending -= known
+            state.again.take_all(known)
+        for index in (index for part in failed for index in range(*part)):
+            state.attempts[index] = state.attempts.get(index, 0) + 1
 
     def dropped(self, batch: int, ranges: list[Range] | None) -> None:
         """What of a cancelled batch is not wanted; all that has no outcome if None.
@@ -54,9 +52,9 @@ class Replay:
         state.cancelled, state.open = True, False
         if ranges is None:
             state.dropped, state.pending = state.pending, RangeSet()
-        for start, stop in ranges or ():
-            state.pending.discard(start, stop)
-            state.dropped.add(start, stop)
+        else:
+            state.dropped = RangeSet(ranges)
+            state.pending -= state.dropped
         self._ledger.rank(state)
 
     def share(self, batch: int, node: str, done: int, seconds: float) -> None:
@@ -102,8 +100,7 @@ class Replay:
     def lease(self, node: int, batch: int, ranges: list[Range]) -> None:
         """What a node held when the server ended, and may still."""
         state = self._ledger.batches[batch]
-        free = [part for r in ranges for part in state.pending.intersection(*r)]
-        for part in free:
-            state.pending.discard(*part)
+        free = state.pending & RangeSet(ranges)
+        state.pending -= free
         hold(state, self._ledger.nodes[node], free)
         self._ledger.rank(state)

@@ -118,11 +118,12 @@ class Batch:
         stop = min(stop, self.total)
         if start >= stop:
             return []
-        rest = RangeSet([(start, stop)])
-        for recorded in (self.done, self.failed, self.dropped):
-            for known in recorded.intersection(start, stop):
-                rest.discard(*known)
-        return list(rest)
+        over = [
+            part
+            for recorded in (self.done, self.failed, self.dropped)
+            for part in recorded.intersection(start, stop)
+        ]
+        return list(RangeSet([(start, stop)]) - RangeSet(over)) if over else [(start, stop)]
 
 
 @dataclass(slots=True)
@@ -160,14 +161,6 @@ class Grant:
     batch: int
     ranges: list[Range]
     mean: float
-
-
-def outside(part: Range, kept: RangeSet) -> list[Range]:
-    """What of ``part`` is not in ``kept``."""
-    rest = RangeSet([part])
-    for known in kept.intersection(*part):
-        rest.discard(*known)
-    return list(rest)
 
 
 def size_of(ranges: Iterable[Range]) -> int:

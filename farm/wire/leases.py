@@ -13,14 +13,14 @@ import msgspec
 from farm.wire.messages import Block, Claims, Failure, Few, Int, Message, Name, Range
 
 
-class Held(Message):
+class Held(Message, gc=False):
     """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
 
     batch: Int
     ranges: Annotated[list[Range], Claims]
 
 
-class Unheard(Message):
+class Unheard(Message, gc=False):
     """A failed attempt that the node has not been told is journalled; ``mark`` as in `Failed`."""
 
     batch: Int

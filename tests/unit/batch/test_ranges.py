@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 from hypothesis import strategies as st
@@ -200,3 +201,29 @@ def test_sets_of_very_many_ranges_that_interleave(few, monkeypatch):
     assert indices(threes - fives) == sorted(one - other)
     assert indices(fives - threes) == sorted(other - one)
     assert (threes | fives).count == len(one | other)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_changes_of_many_small_blocks(seed, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 1 + seed % 3)
+    monkeypatch.setattr(module, "_FEW", 1 + seed % 2 * 1000)
+    chance, ranges, model = random.Random(seed), RangeSet(), set()
+    for _ in range(300):
+        start = chance.randrange(200)
+        part = range(start, start + chance.choice([1, 1, 1, 1, 2, 7, 60]))
+        if chance.random() < 0.6:
+            ranges.add(part.start, part.stop)
+            model |= set(part)
+        else:
+            ranges.discard(part.start, part.stop)
+            model -= set(part)
+        assert indices(ranges) == sorted(model)
+        assert ranges.count == len(model)
+        assert max(map(len, ranges._starts), default=0) <= 2 * module._BLOCK
+        other = {chance.randrange(200) for _ in range(30)}
+        apart = RangeSet((index, index + 1) for index in other)
+        assert list(ranges | apart) == list(RangeSet((i, i + 1) for i in model | other))
+        assert indices(ranges & apart) == sorted(model & other)
+        assert indices(ranges - apart) == sorted(model - other)
+        look = range(chance.randrange(200), 260)
+        assert indices(ranges.intersection(look.start, look.stop)) == sorted(model & set(look))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from farm.batch.ranges import RangeSet
 from farm.server.again import ANYWHERE, ELSEWHERE_SECONDS, Again
 
 
@@ -90,13 +91,12 @@ def test_no_more_than_is_asked_for_and_from_all_that_suit(again):
 def test_what_has_an_outcome_is_gone_wherever_it_was(again, start, stop):
     again.add(2, due=0.0, avoid="n1", now=0.0)
     again.add(3, due=9.0, avoid="n1", now=0.0)
-    assert again.intersection(0, 10**15) == [(2, 4)]
-    assert sorted(again) == [(2, 3), (3, 4)]
+    assert list(again) == [(2, 4)]
     assert 2 in again
     assert 3 in again
     again.discard(start, stop)
     assert again.count == 0
-    assert list(again) == again.intersection(0, 10) == []
+    assert list(again) == []
     assert 3 not in again
     again.wake(1000.0)
     assert not again.any_due
@@ -114,3 +114,16 @@ def test_what_no_longer_holds_is_not_kept(again):
         again.add(1, due=1e6 - number, avoid="n1", now=10.0)
         again.discard(0, 10)
     assert len(again._times) <= 64 + 4
+
+
+def test_some_of_them_are_taken_whatever_they_wait_for(again):
+    for index in range(6):
+        again.add(index, due=9.0 * (index % 2), avoid=f"n{index % 3}", now=0.0)
+    assert list(again.take_all(RangeSet([(1, 4), (7, 9)]))) == [(1, 4)]
+    assert list(again) == [(0, 1), (4, 6)]
+    assert sorted(again._when) == [0, 4, 5]
+    assert list(again.take_all(RangeSet([(0, 9)]))) == [(0, 1), (4, 6)]
+    assert again.count == 0
+    assert again._when == {}
+    assert not again.any_due
+    assert not again.take_all(RangeSet([(0, 9)]))

@@ -66,7 +66,7 @@ def test_a_batch_that_gave_its_slots_back_is_next():
 
 def test_what_a_node_brings_back_counts_for_fairness():
     ledger = ledger_of((10, 0), (10, 0), nodes=2, slots=8)
-    list(ledger.present(1, [(1, [(0, 5)])]))
+    list(ledger.present(1, {1: [(0, 5)]}))
     assert lease(ledger, 2, 1).batch == 2
 
 

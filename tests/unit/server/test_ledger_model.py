@@ -120,9 +120,10 @@ class LedgerMachine(LedgerTruths):
         wanted = range(len(naive.tasks)) if ranges is None else indices_of(ranges)
         failed = sorted(set(naive.all("failed")) & set(wanted))
         dropped = [] if failed_only else sorted(set(naive.all("dropped")) & set(wanted))
-        assert self.ledger.retry(batch, ranges, failed_only=failed_only) == (
-            ranges_of(failed), ranges_of(dropped),
-        )  # fmt: skip
+        tried = [index for index in (*failed, *dropped) if naive.tasks[index].attempts]
+        found = self.ledger.retry(batch, ranges, failed_only=failed_only)
+        assert (list(found.failed), list(found.dropped)) == (ranges_of(failed), ranges_of(dropped))
+        assert {i for part in found.excused for i in range(*part)} <= set(tried)
         naive.retried += len(failed)
         for index in (*failed, *dropped):
             naive.tasks[index] = NaiveTask(attempts=naive.tasks[index].attempts)
@@ -165,7 +166,7 @@ class LedgerMachine(LedgerTruths):
         for node in silent:
             self._forget(node, self.ledger.leave(node))
 
-    def _forget(self, node: int, lost: list[tuple[int, list[tuple[int, int]]]]) -> None:
+    def _forget(self, node: int, lost: list[tuple[int, RangeSet]]) -> None:
         expected = []
         for batch, naive in sorted(self.batches.items()):
             held = naive.all(node)
@@ -175,7 +176,7 @@ class LedgerMachine(LedgerTruths):
                 task = naive.tasks[index]
                 task.where = "pending" if naive.options.rerun else "failed"
                 task.attempts += not naive.options.rerun
-        assert lost == expected
+        assert [(batch, list(ranges)) for batch, ranges in lost] == expected
         self.slots.pop(node, None)
         self.draining.discard(node)
 
@@ -195,10 +196,10 @@ class LedgerMachine(LedgerTruths):
             batch: data.draw(st.lists(st.integers(0, len(naive.tasks) + 2), max_size=8))
             for batch, naive in self.batches.items()
         }
-        held = [(batch, ranges_of(claim)) for batch, claim in claims.items() if claim]
-        unknown = (self.last + 1, [(0, 5)])
-        dropped = dict(self.ledger.present(node, [*held, unknown]))
-        assert dropped.pop(unknown[0]) == [(0, 5)]
+        held = {batch: ranges_of(claim) for batch, claim in claims.items() if claim}
+        unknown = self.last + 1
+        dropped = dict(self.ledger.present(node, {**held, unknown: [(0, 5)]}))
+        assert dropped.pop(unknown) == [(0, 5)]
         for batch, claim in claims.items():
             self._claim(batch, node, set(claim), dropped.get(batch, []))
 
@@ -318,7 +319,8 @@ class LedgerMachine(LedgerTruths):
     def give_back(self, data: st.DataObject, node: int, start: int, length: int) -> None:
         batch, naive = self._batch(data)
         had = [index for index in naive.all(node) if start <= index < start + length]
-        assert self.ledger.give_back(node, batch, [(start, start + length)]) == ranges_of(had)
+        returned = self.ledger.give_back(node, batch, [(start, start + length)])
+        assert list(returned) == ranges_of(had)
         for index in had:
             naive.tasks[index].where = "pending"
             naive.once.discard(index)

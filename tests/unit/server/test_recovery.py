@@ -132,10 +132,9 @@ def test_a_batch_that_was_cancelled_and_tried_again_in_part(restart):
     done(core, 1, 0, 2)
     fail(core, 1, 5)
     core.cancel(1)
-    failed, dropped = core.ledger.retry(1, [(4, 8)])
-    for part in failed:
-        core.journal.take_back(1, *part, 5.0)
-    for part in dropped:
+    found = core.ledger.retry(1, [(4, 8)])
+    core.journal.take_back(1, 4, 8, 5.0)
+    for part in found.excused:
         core.journal.excuse(1, *part)
     core.infos[1].ended = 0.0
     core.note(1)
