@@ -16,8 +16,8 @@ _BLOCK = 512
 """Ranges that are kept together: a change moves what is behind it in one block alone. Twice as
 many are two blocks."""
 
-_FEW = 16
-"""A merge costs about as much for each range as one change does for this many."""
+_FEW = 12
+"""Changing one range takes about as long as merging this many (3.5 and 0.3 microseconds)."""
 
 Range = tuple[int, int]
 
