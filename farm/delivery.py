@@ -12,9 +12,9 @@ from farm.engines import base
 from farm.shelf import Kept, Shelf
 from farm.wire.frames import MAX_FRAME
 from farm.wire.leases import Failed, Held, Part, Report, Unheard
-from farm.wire.messages import Failure
+from farm.wire.messages import MAX_ITEMS, Failure
 
-MAX_REPORT_ITEMS = 1000
+MAX_REPORT_ITEMS = MAX_ITEMS
 """Parts, failures or ranges in one report: each takes the server a while."""
 
 MAX_REPORT_BYTES = 8 * 1024 * 1024

@@ -28,6 +28,7 @@ from farm.wire.leases import (
 )
 from farm.wire.messages import (
     MAX_CLAIMS,
+    MAX_HELD,
     Block,
     Done,
     GetBlock,
@@ -268,7 +269,7 @@ class Dialogue:
 def _at_most(held: list[Held], most: int) -> list[Held]:
     """The first ranges. What is not claimed may run elsewhere too; it is taken all the same."""
     kept = []
-    for claim in held:
+    for claim in held[:MAX_HELD]:
         kept.append(Held(claim.batch, claim.ranges[:most]))
         most -= len(kept[-1].ranges)
         if not most:

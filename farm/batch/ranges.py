@@ -158,6 +158,11 @@ class RangeSet:
         return self._count
 
     @property
+    def pieces(self) -> int:
+        """Of how many ranges it consists; O(1)."""
+        return self._number
+
+    @property
     def first(self) -> int:
         """The smallest index.
 
@@ -216,6 +221,14 @@ class RangeSet:
             ValueError: it is not a range of indices.
         """
         return list(zip(*self._inside(start, stop), strict=True))
+
+    def walk(self, start: int) -> Iterator[Range]:
+        """The parts from an index on, each when it is asked for; nothing may change meanwhile."""
+        block = bisect_right(self._lasts, start)
+        for starts, stops in zip(self._starts[block:], self._stops[block:], strict=True):
+            for first, stop in zip(starts, stops, strict=True):
+                if stop > start:
+                    yield max(first, start), stop
 
     def _inside(self, start: int, stop: int) -> Columns:
         """The same as columns."""

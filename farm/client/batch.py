@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 30.0
 """Seconds a request is held back by the server; then it is asked again."""
 
-RETRY_RANGES = 5_000
+RETRY_RANGES = messages.MAX_ITEMS
 """Ranges of tasks to try again that are sent in one message."""
 
 Loads = Callable[[bytes], Any]
@@ -129,8 +129,13 @@ class Batch:
         )
 
     def _retry(self, ranges: list[messages.Range], *, failed: bool) -> int:
-        request = controls.Retry(str(self.id), ranges, failed)
-        return ask(self._link, request, controls.Retried).tasks
+        tasks = start = 0
+        while True:
+            request = controls.Retry(str(self.id), ranges, failed, start)
+            answer = ask(self._link, request, controls.Retried)
+            tasks, start = tasks + answer.tasks, answer.further
+            if not start:
+                return tasks
 
     def forget(self) -> None:
         """Remove the batch and its outcomes from the server.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from farm.client.batch import Batch
     from farm.client.link import Link
 
-RESTORE_ROWS = 1000
+RESTORE_ROWS = messages.MAX_ITEMS
 """Outcomes that are sent in one message: the server takes each of them in one go."""
 
 UNDO_SECONDS = 10.0

@@ -63,6 +63,26 @@ def delay(state: Batch, index: int, chance: Callable[[], float]) -> float:
     return min(MAX_DELAY, seconds) * (1.0 + options.jitter * (2.0 * chance() - 1.0))
 
 
+def few_of(state: Batch, wanted: RangeSet, most: int) -> tuple[list[Range], int]:
+    """The first of the tasks that are wanted, as far as so many of them have failed.
+
+    Returns:
+        Their ranges, and where the others begin; 0 if there are none.
+    """
+    kept: list[Range] = []
+    for start, stop in wanted:
+        for first, last in state.failed.walk(start):
+            if first >= stop:
+                break
+            last = min(last, stop)
+            if last - first > most:
+                cut = first + most
+                return ([*kept, (start, cut)] if cut > start else kept), cut
+            most -= last - first
+        kept.append((start, stop))
+    return kept, 0
+
+
 def withdraw(state: Batch, ranges: list[Range] | None, *, failed_only: bool) -> Withdrawn:
     """Make tasks pending again that failed or were cancelled; see `Ledger.retry`."""
     # As a set: a task that is named twice is one.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from farm.batch.ranges import RangeSet
 from farm.errors import RequestError
 from farm.server.around import QUEUE_TOKEN
+from farm.server.attempts import few_of
 from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.pruning import Pruner
@@ -19,6 +20,16 @@ BY_HAND = "by hand"
 IMPORTED = "it was imported"
 MAX_REASON = 500
 """Letters of a reason; what is longer is cut."""
+
+MAX_RETRIED = 1_000
+"""Failed tasks that are tried again at a time: each moves a row of the journal, which takes some 10
+microseconds."""
+
+MAX_ATTEMPTS = 2000
+"""Of one task, in an outcome of another server."""
+
+MAX_RESTORED = 100_000
+"""Attempts in one message; each is a row of the journal, and others wait meanwhile."""
 
 
 class Controls:
@@ -63,10 +74,12 @@ class Controls:
         """Try tasks again that failed or were cancelled."""
         core, batch = self._core, self._found(request.ref)
         self._check_whole(batch)
-        ranges = _checked(request.ranges, core.ledger.batches[batch].total)
+        state = core.ledger.batches[batch]
+        wanted = RangeSet(_checked(request.ranges, state.total) or [(0, state.total)])
+        wanted.discard(0, max(0, min(request.start, state.total)))
+        ranges, further = few_of(state, wanted, MAX_RETRIED)
         found = core.ledger.retry(batch, ranges, failed_only=request.failed)
-        # The journal knows itself what failed of a range: there may be a million pieces of it.
-        for part in (ranges or [(0, core.ledger.batches[batch].total)]) if found.failed else ():
+        for part in ranges if found.failed else ():
             core.journal.take_back(batch, *part, core.wall())
         for part in found.excused:
             core.journal.excuse(batch, *part)
@@ -76,7 +89,7 @@ class Controls:
             core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
             self._changed(batch)
         count = found.failed.count + found.dropped.count
-        self._answer(peer, number, lambda: Retried(count, core.status(batch)))
+        self._answer(peer, number, lambda: Retried(count, core.status(batch), further))
 
     def forget(self, peer: Peer, number: int, request: Forget) -> None:
         """Remove a batch that has ended; one that was removed already is."""
@@ -199,13 +212,6 @@ class Controls:
 
     def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
         self._core.answer(lambda: peer.answer(number, make))
-
-
-MAX_ATTEMPTS = 2000
-"""Of one task, in an outcome of another server."""
-
-MAX_RESTORED = 100_000
-"""Attempts in one message; each is a row of the journal, and others wait meanwhile."""
 
 
 def _checked(ranges: list[Range], total: int) -> list[Range] | None:

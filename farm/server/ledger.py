@@ -19,6 +19,7 @@ from farm.server.pace import Pace
 from farm.server.schedule import Schedule
 from farm.server.sizing import lease_size
 from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, size_of
+from farm.wire.messages import MAX_CLAIMS
 
 SILENT_SECONDS = 10.0
 """A node of which nothing was heard for so long gives up its leases."""
@@ -218,8 +219,12 @@ class Ledger:
         release_all(state, node, lost)
         state.pending |= lost
         free = state.pending & news
-        state.pending -= free
-        free |= state.again.take_all(news)
+        if free.pieces > MAX_CLAIMS:
+            # Nobody has ever held so many. Nothing of it is leased, and the answer stays short.
+            free = RangeSet()
+        else:
+            state.pending -= free
+            free |= state.again.take_all(news)
         if free:
             hold(state, node, free)
         self.rank(state)

@@ -32,19 +32,25 @@ class Retry(Message):
     """Try tasks again that failed, or that were cancelled. Answered by `Retried`.
 
     ``ranges`` names them; those of them that are done, or not over, stay as they are. Without
-    ranges it means all that failed and, unless ``failed``, all that were cancelled.
+    ranges it means all that failed and, unless ``failed``, all that were cancelled; of each of
+    these from ``start`` on. Where very many failed the first ones are taken: see `Retried`.
     """
 
     ref: str
     ranges: Annotated[list[Range], Few] = msgspec.field(default_factory=list)
     failed: bool = False
+    start: Int = 0
 
 
 class Retried(Message):
-    """How many tasks are tried again, and how the batch stands."""
+    """How many tasks are tried again, and how the batch stands.
+
+    ``further`` is where the next `Retry` is to start; 0 if this was all.
+    """
 
     tasks: Int
     status: Status
+    further: Int = 0
 
 
 class Forget(Message):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from farm.wire.messages import Block, Claims, Failure, Few, Int, Message, Name, Range
+from farm.wire.messages import MAX_HELD, Block, Claims, Failure, Few, Int, Message, Name, Range
 
 
 class Held(Message, gc=False):
@@ -38,7 +38,7 @@ class Join(Message):
 
     name: str
     slots: Int
-    held: Annotated[list[Held], Claims]
+    held: Annotated[list[Held], msgspec.Meta(max_length=MAX_HELD)]
     token: Name
     draining: bool = False
     failed: Annotated[list[Unheard], Claims] = msgspec.field(default_factory=list)

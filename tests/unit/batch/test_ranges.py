@@ -63,6 +63,12 @@ class RangesAgainstSets(RuleBasedStateMachine):
         expected = sorted(self.model & set(range(*bounds)))
         assert indices(self.ranges.intersection(*bounds)) == expected
 
+    @rule(start=st.integers(0, SIZE))
+    def walk(self, start: int) -> None:
+        found = list(self.ranges.walk(start))
+        assert indices(found) == sorted(index for index in self.model if index >= start)
+        assert found == self.ranges.intersection(start, SIZE + 10)
+
     @rule(beyond=st.integers(0, 3))
     def gaps(self, beyond: int) -> None:
         stop = max(self.model, default=-1) + 1 + beyond
@@ -128,7 +134,7 @@ class RangesAgainstSets(RuleBasedStateMachine):
     def blocks_are_neither_empty_nor_long(self) -> None:
         sizes = [len(starts) for starts in self.ranges._starts]
         assert all(0 < size <= 2 * module._BLOCK for size in sizes)
-        assert sum(sizes) == self.ranges._number
+        assert sum(sizes) == self.ranges.pieces
         assert sizes == [len(stops) for stops in self.ranges._stops]
         assert self.ranges._lasts == [stops[-1] for stops in self.ranges._stops]
 

@@ -56,6 +56,7 @@ class FakeFarm:
         self.batches: dict[int, Known] = {}
         self.code: dict[str, dict[str, bytes]] = {}
         self.asked: list[messages.Message] = []
+        self.further: list[int] = []  # where a retry is to go on
         self.before: Callable[[messages.Message], None] = lambda _: None
 
     def call(self, request: messages.Message, _seconds: float | None = None) -> Any:
@@ -168,7 +169,8 @@ class FakeFarm:
 
     def _retry(self, request: controls.Retry) -> controls.Retried:
         tasks = sum(stop - start for start, stop in request.ranges) or 5
-        return controls.Retried(tasks, self.status(int(request.ref)))
+        further = self.further.pop(0) if self.further else 0
+        return controls.Retried(tasks, self.status(int(request.ref)), further)
 
     def _drainnode(self, request: controls.DrainNode) -> controls.Draining:
         return controls.Draining(7, request.ref)

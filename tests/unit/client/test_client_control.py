@@ -48,6 +48,12 @@ def test_very_many_ranges_are_sent_in_several_messages(farm, monkeypatch):
     assert [one.ranges for one in farm.asked] == [[(0, 1), (2, 3)], [(4, 5), (6, 7)], [(8, 9)]]
 
 
+def test_very_many_failures_are_tried_again_bit_by_bit(farm):
+    farm.further = [1000, 2500]
+    assert Batch(farm, 1).retry(failed=True) == 3 * 5
+    assert farm.asked == [controls.Retry("1", [], True, start) for start in (0, 1000, 2500)]
+
+
 def test_retry_takes_one_choice(farm):
     with pytest.raises(UsageError, match="not both"):
         Batch(farm, 1).retry([1], failed=True)

@@ -13,12 +13,13 @@ import pytest
 from farm_service import Hand, World
 
 from farm.batch.ranges import RangeSet
+from farm.server import ledger
 from farm.server.holding import hold
 from farm.wire.controls import IMPORTING, Restore, Retry
 from farm.wire.leases import Dropped, Held, Join, Leave, Unheard
 from farm.wire.messages import Cancel, Failure, Outcome
 
-MANY = 3_000
+MANY = 1_000
 FEW = 60
 """Changes of single ranges that a message may take, however many ranges it names."""
 
@@ -96,6 +97,20 @@ def test_what_it_has_it_keeps_and_what_it_lost_is_pending_again(world, few_steps
     assert list(state.leased[joined.node]) == ODD[: MANY // 2]
     assert list(state.pending) == ODD[MANY // 2 :]
     assert (state.running, state.busy) == (MANY // 2, 2)
+
+
+@pytest.mark.parametrize("done", [EVEN, [(0, 2 * MANY)]], ids=["half is pending", "all is done"])
+def test_what_is_in_more_pieces_than_any_node_can_hold_is_not_leased(world, monkeypatch, done):
+    """However few ranges are claimed: the answer would be as long as the batch is in pieces."""
+    monkeypatch.setattr(ledger, "MAX_CLAIMS", MANY - 1)
+    batch = fragmented(world)
+    state = world.ledger.batches[batch]
+    state.done = RangeSet(done)
+    state.pending = RangeSet([(0, 2 * MANY)]) - state.done
+    pending = state.pending.copy()
+    joined = Hand(world, "node").join([Held(batch, [(0, 2 * MANY)])])
+    assert joined.drop == [Held(batch, [(0, 2 * MANY)])]
+    assert (state.pending, state.leased) == (pending, {})
 
 
 @pytest.mark.parametrize("order", ["as they are", "backwards", "twice", "overlapping"])

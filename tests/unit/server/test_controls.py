@@ -6,6 +6,7 @@ import pytest
 from farm_service import Hand, World
 
 from farm.batch.spec import Options
+from farm.server import controls
 from farm.server.around import QUEUE_TOKEN
 from farm.server.controls import MAX_ATTEMPTS
 from farm.server.reading import BatchRow
@@ -249,6 +250,41 @@ def test_a_task_that_is_named_twice_is_retried_once(world):
     batch, _ = failed_batch(world)
     assert world.ask(Retry(str(batch), [(0, 3), (1, 4), (0, 1)])).tasks == 4
     assert world.status(batch).retried == 4
+
+
+def test_very_many_failures_are_tried_again_some_at_a_time(world, monkeypatch):
+    monkeypatch.setattr(controls, "MAX_RETRIED", 3)
+    hand = Hand(world, "a", 12)
+    batch = world.submit(12)
+    hand.want()
+    hand.report(batch, failed=[*range(8), 10])
+    found = world.ask(Retry(str(batch)))
+    assert (found.tasks, found.further, found.status.failed) == (3, 3, 6)
+    world.restart()
+    assert (world.status(batch).failed, world.status(batch).pending) == (6, 6)
+    found = world.ask(Retry(str(batch), start=3))
+    assert (found.tasks, found.further, found.status.failed) == (3, 6, 3)
+    found = world.ask(Retry(str(batch), start=6))
+    assert (found.tasks, found.further, found.status.failed) == (3, 0, 0)
+    assert world.ask(Retry(str(batch), start=12)).tasks == 0
+    assert world.ask(Retry(str(batch), start=-1)).tasks == 0
+
+
+def test_of_those_that_are_named_and_have_failed_some_are_tried_again_at_a_time(world, monkeypatch):
+    monkeypatch.setattr(controls, "MAX_RETRIED", 2)
+    hand = Hand(world, "a", 10)
+    batch = world.submit(10)
+    hand.want()
+    hand.report(batch, done=[(9, 10)], failed=list(range(9)))
+    named = [(6, 8), (0, 2), (3, 4), (9, 10)]
+    pages, start = [], 0
+    while True:
+        found = world.ask(Retry(str(batch), named, start=start))
+        pages.append((found.tasks, found.further))
+        if not (start := found.further):
+            break
+    assert pages == [(2, 3), (2, 7), (1, 0)]
+    assert list(world.ledger.batches[batch].failed) == [(2, 3), (4, 6), (8, 9)]
 
 
 def test_a_cancelled_batch_is_retried_bit_by_bit(world):
