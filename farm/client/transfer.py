@@ -263,11 +263,13 @@ def _restore(link: Link, batch: int, directory: Path, head: Head) -> None:
 
 
 def _weight(outcome: messages.Outcome) -> int:
+    """Bytes; earlier attempts, each a row of the journal, weigh as if 10,000 filled a message."""
     failure = outcome.failure
     why = (
         len(failure.text) + len(failure.traceback) + len(failure.exception or b"") if failure else 0
     )
-    return len(outcome.payload) + len(outcome.seconds) + why
+    attempts = sum(count for _, count in outcome.retried)
+    return len(outcome.payload) + len(outcome.seconds) + why + attempts * APPEND_BYTES // 10_000
 
 
 def pages(items: Iterable[T], weight: Callable[[T], int]) -> Iterator[list[T]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from farm.client import folder, submission, transfer
 from farm.client.batch import Batch
 from farm.errors import RequestError, UsageError
-from farm.wire.messages import Block, Status
+from farm.wire.messages import Block, Outcome, Status
 
 OUTCOMES = [
     done(0, [0, 1], retried=[(1, 3)]),
@@ -330,6 +330,16 @@ def test_pages_hold_everything_in_order_and_little_at_a_time(sizes, most, rows):
     assert [size for page in pages for size in page] == sizes
     assert all(0 < len(page) <= rows for page in pages)
     assert all(sum(page) <= most or len(page) == 1 for page in pages)
+
+
+def test_outcomes_after_many_attempts_go_in_smaller_messages():
+    """The server writes a row for each attempt, while others wait."""
+    made = [
+        Outcome(index, index + 1, "n", 1.0, 0, b"", b"\0" * 4, None, [(index, 3_000)])
+        for index in range(7)
+    ]
+    pages = list(transfer.pages(made, transfer._weight))
+    assert [len(page) for page in pages] == [3, 3, 1]
 
 
 def test_messages_are_as_large_as_those_of_blocks():
