@@ -123,15 +123,16 @@ class Batch:
             raise UsageError("retry takes indices, or failed=True for all that failed; not both")
         ranges = merged(indices)
         # No ranges would mean all of them; very many are sent in several messages.
+        last = len(ranges) - RETRY_RANGES
         return sum(
-            self._retry(ranges[at : at + RETRY_RANGES], failed=False)
+            self._retry(ranges[at : at + RETRY_RANGES], failed=False, more=at < last)
             for at in range(0, len(ranges), RETRY_RANGES)
         )
 
-    def _retry(self, ranges: list[messages.Range], *, failed: bool) -> int:
+    def _retry(self, ranges: list[messages.Range], *, failed: bool, more: bool = False) -> int:
         tasks = start = 0
         while True:
-            request = controls.Retry(str(self.id), ranges, failed, start)
+            request = controls.Retry(str(self.id), ranges, failed, start, more)
             answer = ask(self._link, request, controls.Retried)
             tasks, start = tasks + answer.tasks, answer.further
             if not start:

@@ -66,6 +66,9 @@ class Again:
     def _remind(self, index: int, when: float) -> None:
         self._when[index] = when
         heapq.heappush(self._times, (when, index))
+        self._compact()
+
+    def _compact(self) -> None:
         if len(self._times) > 64 + 4 * len(self._when):
             self._times = sorted((when, index) for index, when in self._when.items())
 
@@ -130,14 +133,14 @@ class Again:
 
     def take_all(self, wanted: RangeSet) -> RangeSet:
         """Remove and return those of ``wanted`` that are here, whatever they wait for."""
-        found = RangeSet()
-        if self.count:
-            found = RangeSet.union([self._later_ones(), *self._due.values()]) & wanted
+        found = self._those_of(wanted) if wanted and self.count else RangeSet()
+        if not found:
+            return found
         if found.count == self.count:
-            for known in (self._due, self._later, self._when):
+            for known in (self._due, self._later, self._when, self._times):
                 known.clear()
             return found
-        for avoid in list(self._due) if found else ():
+        for avoid in list(self._due):
             self._due[avoid] -= found
             if not self._due[avoid]:
                 del self._due[avoid]
@@ -145,7 +148,17 @@ class Again:
             for index in range(start, stop):
                 self._later.pop(index, None)
                 self._when.pop(index, None)
+        self._compact()
         return found
+
+    def _those_of(self, wanted: RangeSet) -> RangeSet:
+        """Those of ``wanted`` that are here, looked for on the shorter side."""
+        if wanted.count < len(self._later):
+            asked = (index for part in wanted for index in range(*part))
+            later = RangeSet((index, index + 1) for index in asked if index in self._later)
+        else:
+            later = self._later_ones() & wanted
+        return RangeSet.union([later, *(due & wanted for due in self._due.values())])
 
     def _later_ones(self) -> RangeSet:
         later = sorted(self._later)

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farm.batch.ranges import RangeSet
+from farm.batch.ranges import LIMIT, RangeSet
 from farm.batch.spec import MAX_DELAY
 from farm.server.states import Batch, Range
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants to be tried anew.
+
+    Args:
+        ranges: of tasks, in any order; all there are if None.
+        failed_only: not those that were cancelled.
+        start: those that have failed from this index on; those that were cancelled have been
+            taken before, if it is not 0.
+        most: so many that have failed at a time.
+        more: others will be wanted right after these.
+    """
+
+    ranges: list[Range] | None = None
+    failed_only: bool = False
+    start: int = 0
+    most: int = LIMIT
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +35,18 @@ class Withdrawn:
     """Tasks that are tried anew.
 
     Args:
-        failed: those whose failure is thereby taken back.
+        within: all that had failed in these ranges are.
+        failed: these, whose failure is thereby taken back.
         dropped: those that had been cancelled.
-        excused: those of both of which there are attempts before the last that count no more.
+        excused: all those of both of which there are attempts before the last, which count no more.
+        further: where more of what is wanted begins; 0 if this was all.
     """
 
+    within: list[Range]
     failed: RangeSet
     dropped: RangeSet
     excused: RangeSet
+    further: int
 
 
 def count(state: Batch, index: int, kind: str) -> bool:
@@ -63,7 +87,26 @@ def delay(state: Batch, index: int, chance: Callable[[], float]) -> float:
     return min(MAX_DELAY, seconds) * (1.0 + options.jitter * (2.0 * chance() - 1.0))
 
 
-def few_of(state: Batch, wanted: RangeSet, most: int) -> tuple[list[Range], int]:
+def withdraw(state: Batch, wanted: Wanted) -> Withdrawn:
+    """Make tasks pending again that failed or were cancelled; see `Ledger.retry`."""
+    # As a set: a task that is named twice is one.
+    ranges = RangeSet([(0, state.total)] if wanted.ranges is None else wanted.ranges)
+    dropped = RangeSet()
+    if not wanted.failed_only and not wanted.start:
+        dropped = state.dropped & ranges
+    ranges.discard(0, wanted.start)
+    within, further = _few(state, ranges, wanted.most)
+    failed = state.failed & RangeSet(within)
+    state.failed -= failed
+    state.dropped -= dropped
+    found = failed | dropped
+    state.pending |= found
+    # What is still to be taken back must not end the batch meanwhile.
+    state.spared = state.failed.count if further or wanted.more else 0
+    return Withdrawn(within, failed, dropped, _excused(state, found, failed), further)
+
+
+def _few(state: Batch, wanted: RangeSet, most: int) -> tuple[list[Range], int]:
     """The first of the tasks that are wanted, as far as so many of them have failed.
 
     Returns:
@@ -83,19 +126,12 @@ def few_of(state: Batch, wanted: RangeSet, most: int) -> tuple[list[Range], int]
     return kept, 0
 
 
-def withdraw(state: Batch, ranges: list[Range] | None, *, failed_only: bool) -> Withdrawn:
-    """Make tasks pending again that failed or were cancelled; see `Ledger.retry`."""
-    # As a set: a task that is named twice is one.
-    wanted = RangeSet([(0, state.total)] if ranges is None else ranges)
-    failed = state.failed & wanted
-    dropped = RangeSet() if failed_only else state.dropped & wanted
-    state.failed -= failed
-    state.dropped -= dropped
-    found = failed | dropped
-    state.pending |= found
+def _excused(state: Batch, found: RangeSet, failed: RangeSet) -> RangeSet:
+    """Those of the tasks that have earlier attempts; or all of them, if that is said sooner."""
     # The last attempt of one that has failed is its outcome.
-    excused = [i for i in forgive(state, found) if state.attempts[i] > (i in failed)]
-    return Withdrawn(failed, dropped, RangeSet((index, index + 1) for index in excused))
+    tried = [i for i in forgive(state, found) if state.attempts[i] > (i in failed)]
+    excused = RangeSet((index, index + 1) for index in tried)
+    return found if excused.pieces > found.pieces else excused
 
 
 def forgive(state: Batch, tasks: RangeSet) -> set[int]:

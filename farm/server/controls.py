@@ -7,7 +7,7 @@ from collections.abc import Callable
 from farm.batch.ranges import RangeSet
 from farm.errors import RequestError
 from farm.server.around import QUEUE_TOKEN
-from farm.server.attempts import few_of
+from farm.server.attempts import Wanted
 from farm.server.core import Core
 from farm.server.peers import Peer
 from farm.server.pruning import Pruner
@@ -74,22 +74,28 @@ class Controls:
         """Try tasks again that failed or were cancelled."""
         core, batch = self._core, self._found(request.ref)
         self._check_whole(batch)
-        state = core.ledger.batches[batch]
-        wanted = RangeSet(_checked(request.ranges, state.total) or [(0, state.total)])
-        wanted.discard(0, max(0, min(request.start, state.total)))
-        ranges, further = few_of(state, wanted, MAX_RETRIED)
-        found = core.ledger.retry(batch, ranges, failed_only=request.failed)
-        for part in ranges if found.failed else ():
+        total = core.ledger.batches[batch].total
+        ranges, start = _checked(request.ranges, total), max(0, min(request.start, total))
+        wanted = Wanted(ranges, request.failed, start, MAX_RETRIED, request.more)
+        found = core.ledger.retry(batch, wanted)
+        for part in found.within if found.failed else ():
             core.journal.take_back(batch, *part, core.wall())
         for part in found.excused:
             core.journal.excuse(batch, *part)
         if found.failed or found.dropped:
-            core.infos[batch].ended = 0.0
-            self._clear_reason(batch)
-            core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
-            self._changed(batch)
+            self._begin_again(batch, is_known=start > 0)
         count = found.failed.count + found.dropped.count
-        self._answer(peer, number, lambda: Retried(count, core.status(batch), further))
+        self._answer(peer, number, lambda: Retried(count, core.status(batch), found.further))
+
+    def _begin_again(self, batch: int, *, is_known: bool) -> None:
+        """The batch has not ended any more; that ``is_known`` if some of it was tried anew."""
+        core, info = self._core, self._core.infos[batch]
+        core.journal.remember(*core.highest)  # a reader's cursor must not be given once more
+        if info.ended or not is_known:
+            info.ended = 0.0
+            self._clear_reason(batch)
+            core.note(batch)
+        core.touch(batch)
 
     def forget(self, peer: Peer, number: int, request: Forget) -> None:
         """Remove a batch that has ended; one that was removed already is."""

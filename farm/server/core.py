@@ -336,7 +336,7 @@ class Core(Turns):
         self.journal.add_done(seq, batch, part, node, elapsed, first, payload, seconds)
         self._bonds.untie(batch, [part])
 
-    def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> None:
+    def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> Verdict:
         """An attempt failed: the task is tried again, or has failed for good."""
         batch, index, mark = failed.batch, failed.index, mark_of(token, failed.mark)
         failure = self._judged(batch, failed.failure)
@@ -353,9 +353,8 @@ class Core(Turns):
             case Verdict.FINAL:
                 self.add_failed(batch, index, name, seconds, failure)
                 self._end_if_broken(batch)
-            case Verdict.DROPPED:
-                log.info("batch %d: a late failure of task %d was dropped", batch, index)
         self.touch(batch)
+        return verdict
 
     def _judged(self, batch: int, failure: Failure) -> Failure:
         """A task that must not run twice, and whose process died, is lost."""

@@ -54,7 +54,7 @@ class Intake:
     @property
     def kept(self) -> int:
         """Bytes in memory, but for a long message that has room of its own."""
-        return 0 if self._room else self.reader.buffered
+        return 0 if self._room and not self._waits else self.reader.buffered
 
     def take_some(self) -> None:
         """Take the frames that have come, for as long as nothing holds them back.

@@ -27,6 +27,10 @@ SILENT_SECONDS = 10.0
 _LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
 _MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
 
+MAX_STRICT = 10_000
+"""Tasks of a batch that a node may bring back where each was leased for an idle slot: it has no
+more slots. Each of them is journalled if the batch's leases bind."""
+
 
 class Ledger:
     """All batches and nodes.
@@ -112,21 +116,10 @@ class Ledger:
         self.rank(state)
         return True
 
-    def retry(
-        self, batch: int, ranges: list[Range] | None = None, *, failed_only: bool = False
-    ) -> attempts.Withdrawn:
-        """Make tasks pending again that failed or were cancelled, as if never tried.
-
-        Args:
-            batch: the batch's id.
-            ranges: which; all of them if None.
-            failed_only: not those that were cancelled.
-
-        Returns:
-            Which of them these are.
-        """
+    def retry(self, batch: int, wanted: attempts.Wanted) -> attempts.Withdrawn:
+        """Make tasks pending again that failed or were cancelled, as if never tried."""
         state = self.batches[batch]
-        found = attempts.withdraw(state, ranges, failed_only=failed_only)
+        found = attempts.withdraw(state, wanted)
         state.retried += found.failed.count
         state.cancelled = bool(state.dropped)
         self.rank(state)
@@ -218,17 +211,21 @@ class Ledger:
         news, lost = claimed - owned, owned - claimed
         release_all(state, node, lost)
         state.pending |= lost
-        free = state.pending & news
-        if free.pieces > MAX_CLAIMS:
-            # Nobody has ever held so many. Nothing of it is leased, and the answer stays short.
-            free = RangeSet()
-        else:
-            state.pending -= free
-            free |= state.again.take_all(news)
+        free = self._take_free(state, news)
         if free:
             hold(state, node, free)
         self.rank(state)
         return news - free
+
+    def _take_free(self, state: Batch, news: RangeSet) -> RangeSet:
+        """What of it nobody has; nothing where it is more than a node can ever have held."""
+        if state.strict and news.count > MAX_STRICT:
+            return RangeSet()
+        free = state.pending & news
+        if free.pieces > MAX_CLAIMS:
+            return RangeSet()
+        state.pending -= free
+        return free | state.again.take_all(news)
 
     # -- leases -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from farm.server.complaints import Complaints
 from farm.server.core import Core
 from farm.server.networks import network_of
 from farm.server.peers import Peer
-from farm.server.states import Grant, Node
+from farm.server.states import Grant, Node, Verdict
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
@@ -338,7 +338,10 @@ class NodeDesk:
         for failed in request.failed:
             if self._knows(failed.batch):
                 seconds = claims.plausible(failed.seconds)
-                self._core.record_failed(node.id, node.token, failed, seconds)
+                verdict = self._core.record_failed(node.id, node.token, failed, seconds)
+                if verdict is Verdict.DROPPED:
+                    what = f"a late failure of batch {failed.batch}, task {failed.index}"
+                    self._tell(self._news, node, f"{what}, was dropped")
                 node.failed += 1
         for batch, ranges in returned.items():
             self._core.give_back(node.id, batch, ranges)

@@ -139,7 +139,8 @@ class Peer:
             self._guarded(number, "an answer", lambda: self.reply(number, make()))
         if self._holding and len(self._unmade) <= MAX_UNMADE // 2:
             self._holding = False
-            self._connection.release()
+            # In a turn of its own: until the next commit, answers are to tell of nothing new.
+            self._turns.loop.call_soon(self._connection.release)
         self._making = bool(self._unmade) and not self._connection.full
         return self._making
 

@@ -50,7 +50,7 @@ class ResultDict:
     def __init__(self, core: Core, tasks: TaskQueue) -> None:
         self._core = core
         self._tasks = tasks
-        self._last: tuple[bytes, Any] = b"", None  # a payload, and what is in it
+        self._last: tuple[bytes, list[Any]] | None = None  # a payload, and what is in it
         self._popped: set[int] = set()
         if tasks.batch is not None:
             self._popped = core.journal.popped(tasks.batch)
@@ -107,7 +107,10 @@ class ResultDict:
     def _read(self, task: Any) -> Work:
         if not self._has(task):
             raise KeyError(task)
-        outcome = self._core.journal.outcomes_from(self._batch_of(task), task, rows=1)[0]
+        found = self._core.journal.outcomes_from(self._batch_of(task), task, rows=1)
+        if not found:  # while the journal cannot be written, it is known and not recorded
+            raise KeyError(task)
+        outcome = found[0]
         if outcome.failure is not None:
             failure = outcome.failure
             name = f"{failure.type_name}: " if failure.type_name else ""
@@ -118,13 +121,18 @@ class ResultDict:
             raise TypeError(
                 f"the result of call {task} cannot be read here, only by farm's own client: {error}"
             ) from error
-        return values[task - outcome.start + outcome.offset]
+        at = task - outcome.start + outcome.offset
+        if at >= len(values):
+            raise TypeError(f"the node that ran call {task} has sent fewer results than it ran")
+        return values[at]
 
     def _values(self, payload: bytes) -> Work:
         """The results of a part: clients ask for one after the other, so that the last is kept."""
-        if self._last[0] == payload:
+        if self._last is not None and self._last[0] == payload:
             return self._last[1]
         values = yield from builtins.load_in_steps(payload, MAX_PARTS, STEP_PARTS)
+        if type(values) is not list:
+            raise ProtocolError("what its node has sent is not a list of results")
         if len(payload) <= MAX_KEPT:
             self._last = payload, values
         return values

@@ -50,6 +50,7 @@ class Batch:
     marks: dict[int, set[str]] = field(default_factory=dict)  # of the failures that were heard
     retried: int = 0
     repeated: int = 0
+    spared: int = 0  # failures that are about to be taken back, and do not count meanwhile
     mean: float = 0.0
     seconds: float = 0.0
     shares: dict[str, Share] = field(default_factory=dict)
@@ -103,7 +104,7 @@ class Batch:
 
         A share is one of all tasks, so that it is known once the batch grows no more.
         """
-        options, failed = self.options, self.failed.count
+        options, failed = self.options, self.failed.count - self.spared
         if options.max_failures is not None and failed > options.max_failures:
             return True
         share = options.max_failure_share

@@ -94,6 +94,8 @@ class Turns:
     def read(self, who: str, step: Step) -> None:
         """Make a long answer step by step, each at a moment when nothing waits to be journalled.
 
+        Only while the journal cannot be written it is made of what there is.
+
         Args:
             who: those who ask as the same have their turns together.
             step: see there.

@@ -32,14 +32,16 @@ class Retry(Message):
     """Try tasks again that failed, or that were cancelled. Answered by `Retried`.
 
     ``ranges`` names them; those of them that are done, or not over, stay as they are. Without
-    ranges it means all that failed and, unless ``failed``, all that were cancelled; of each of
-    these from ``start`` on. Where very many failed the first ones are taken: see `Retried`.
+    ranges it means all that failed and, unless ``failed``, all that were cancelled; of those
+    that failed, from ``start`` on. Where very many did the first ones are taken: see `Retried`.
+    ``more`` says that others will be wanted right after these.
     """
 
     ref: str
     ranges: Annotated[list[Range], Few] = msgspec.field(default_factory=list)
     failed: bool = False
     start: Int = 0
+    more: bool = False
 
 
 class Retried(Message):

@@ -113,6 +113,18 @@ def test_what_is_in_more_pieces_than_any_node_can_hold_is_not_leased(world, monk
     assert (state.pending, state.leased) == (pending, {})
 
 
+@pytest.mark.parametrize("options", [{"rerun": False}, {"max_parallel": 1}, {"rate": 1.0}], ids=str)
+def test_of_a_batch_that_leases_tasks_to_idle_slots_alone_nobody_has_very_many(world, options):
+    """Each of them would be journalled, and a million begin although one at a time may."""
+    batch = world.submit(10**12, **options)
+    joined = Hand(world, "node").join([Held(batch, [(0, 10**12)])])
+    state = world.ledger.batches[batch]
+    assert joined.drop == [Held(batch, [(0, 10**12)])]
+    assert (state.pending.count, state.leased) == (10**12, {})
+    world.clock.turn()
+    assert world.journal._db.execute("SELECT count(*) FROM begun").fetchone() == (0,)
+
+
 @pytest.mark.parametrize("order", ["as they are", "backwards", "twice", "overlapping"])
 def test_what_others_hold_or_is_done_is_to_be_dropped(world, few_steps, order):
     batch = fragmented(world)

@@ -223,3 +223,11 @@ def test_what_a_connection_keeps_is_counted_whichever_way_it_waits(by_hand):
     assert connection.kept == nothing + 1004
     network.protocol.data_received(header(2 * MIB) + bytes(1000))
     assert connection.kept == nothing + 1004, "that has room of its own"
+
+
+def test_what_waits_for_room_is_counted(by_hand):
+    server = by_hand(max_queued=3 * MIB)
+    (one, *_), (other, *_) = server.known(), server.known()
+    for connection in (one, other):
+        connection.data_received(header(2 * MIB) + bytes(1000))
+    assert (one.kept, other.kept) == (0, 1004)

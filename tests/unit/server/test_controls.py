@@ -270,6 +270,28 @@ def test_very_many_failures_are_tried_again_some_at_a_time(world, monkeypatch):
     assert world.ask(Retry(str(batch), start=-1)).tasks == 0
 
 
+def test_what_is_still_to_be_tried_again_does_not_stop_the_batch(world, monkeypatch):
+    """`max_failures` begins anew for all of it, not only for what was taken back already."""
+    monkeypatch.setattr(controls, "MAX_RETRIED", 1)
+    hand = Hand(world, "a", 6)
+    batch = world.submit(6, max_failures=2)
+    hand.want()
+    hand.report(batch, failed=[0, 1, 2])
+    assert words(world.status(batch))[0] == "cancelled"
+    found = world.ask(Retry(str(batch)))
+    assert (found.tasks, found.further, found.status.failed) == (4, 1, 2)
+    hand.want(1)
+    hand.report(batch, failed=[0])
+    assert words(world.status(batch)) == ("running", "")
+    found = world.ask(Retry(str(batch), start=1))
+    found = world.ask(Retry(str(batch), start=2, more=True))
+    assert (found.further, world.ledger.batches[batch].spared) == (0, 1)
+    world.ask(Retry(str(batch), [(5, 6)]))
+    hand.want(6)
+    hand.report(batch, failed=[1, 2])
+    assert words(world.status(batch))[0] == "cancelled"
+
+
 def test_of_those_that_are_named_and_have_failed_some_are_tried_again_at_a_time(world, monkeypatch):
     monkeypatch.setattr(controls, "MAX_RETRIED", 2)
     hand = Hand(world, "a", 10)

@@ -14,6 +14,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
+from farm.server.attempts import Wanted
 from farm.server.ledger import SILENT_SECONDS
 from farm.server.states import Verdict
 
@@ -110,9 +111,14 @@ class LedgerMachine(LedgerTruths):
         naive.paused = False
 
     @precondition(lambda self: any(n.all("failed", "dropped") for n in self.batches.values()))
-    @rule(data=st.data(), ranges=st.none() | st.none() | SOME_RANGES, failed_only=st.booleans())
+    @rule(data=st.data(), ranges=st.none() | st.none() | SOME_RANGES, failed_only=st.booleans(),
+          most=st.sampled_from([1, 2, 100]))  # fmt: skip
     def retry(
-        self, data: st.DataObject, ranges: list[tuple[int, int]] | None, failed_only: bool
+        self,
+        data: st.DataObject,
+        ranges: list[tuple[int, int]] | None,
+        failed_only: bool,
+        most: int,
     ) -> None:
         some = [batch for batch, naive in self.batches.items() if naive.all("failed", "dropped")]
         batch = data.draw(st.sampled_from(some))
@@ -120,10 +126,20 @@ class LedgerMachine(LedgerTruths):
         wanted = range(len(naive.tasks)) if ranges is None else indices_of(ranges)
         failed = sorted(set(naive.all("failed")) & set(wanted))
         dropped = [] if failed_only else sorted(set(naive.all("dropped")) & set(wanted))
-        tried = [index for index in (*failed, *dropped) if naive.tasks[index].attempts]
-        found = self.ledger.retry(batch, ranges, failed_only=failed_only)
-        assert (list(found.failed), list(found.dropped)) == (ranges_of(failed), ranges_of(dropped))
-        assert {i for part in found.excused for i in range(*part)} <= set(tried)
+        counted = {
+            index
+            for index in (*failed, *dropped)
+            for task in [naive.tasks[index]]
+            if (task.errors or task.crashes) and task.attempts > (index in failed)
+        }
+        pages = [self.ledger.retry(batch, Wanted(ranges, failed_only, 0, most))]
+        while start := pages[-1].further:
+            pages.append(self.ledger.retry(batch, Wanted(ranges, failed_only, start, most)))
+        assert all(page.failed.count <= most for page in pages)
+        assert indices_of(part for page in pages for part in page.failed) == failed
+        assert indices_of(part for page in pages for part in page.dropped) == dropped
+        excused = {i for page in pages for part in page.excused for i in range(*part)}
+        assert counted <= excused <= {*failed, *dropped}
         naive.retried += len(failed)
         for index in (*failed, *dropped):
             naive.tasks[index] = NaiveTask(attempts=naive.tasks[index].attempts)

@@ -10,7 +10,7 @@ from farm_service import Hand, World
 from farm.server import pruning
 from farm.wire.controls import Forget
 from farm.wire.leases import Part, Report
-from farm.wire.messages import Cancel, Done, GetResults, GetStatus
+from farm.wire.messages import MAX_ITEMS, Cancel, Done, GetResults, GetStatus
 
 ROWS = 3000
 
@@ -29,7 +29,8 @@ def large_batch(world: World, rows: int = ROWS, size: int = 500) -> int:
     hand = Hand(world, f"worker of {batch}", rows)
     hand.want()
     parts = [Part(batch, i, i + 1, b"x" * size, b"\0\0\0\0") for i in range(rows)]
-    assert world.ask(Report(parts, [], []), hand.peer) == Done()
+    for at in range(0, rows, MAX_ITEMS):
+        assert world.ask(Report(parts[at : at + MAX_ITEMS], [], []), hand.peer) == Done()
     hand.go()
     return batch
 

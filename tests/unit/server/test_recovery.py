@@ -11,6 +11,7 @@ import pytest
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server.around import Hooks
+from farm.server.attempts import Wanted
 from farm.server.core import Core
 from farm.server.journal import Journal
 from farm.server.reading import BatchRow
@@ -132,7 +133,7 @@ def test_a_batch_that_was_cancelled_and_tried_again_in_part(restart):
     done(core, 1, 0, 2)
     fail(core, 1, 5)
     core.cancel(1)
-    found = core.ledger.retry(1, [(4, 8)])
+    found = core.ledger.retry(1, Wanted([(4, 8)]))
     core.journal.take_back(1, 4, 8, 5.0)
     for part in found.excused:
         core.journal.excuse(1, *part)

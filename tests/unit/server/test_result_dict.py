@@ -96,7 +96,25 @@ def test_a_large_part_is_not_kept(farm, monkeypatch):
     farm.put(1)
     farm.record(0, ["x" * 100])
     assert farm.get(farm.results.getitem(farm.caller, 0)) == "x" * 100
-    assert farm.results._last == (b"", None)
+    assert farm.results._last is None
+
+
+@pytest.mark.parametrize("payload", [b"", pickle.dumps(7), pickle.dumps({}), pickle.dumps([])])
+def test_what_a_node_sent_and_are_no_results_is_told(farm, payload):
+    farm.put(1)
+    farm.world.core.record_done(farm.tasks.batch, 0, (0, 1), payload, bytes(4), 0.0)
+    for ask in (farm.results.getitem, farm.results.get, farm.results.pop):
+        with pytest.raises(TypeError, match=r"the result of call 0 cannot|fewer results than"):
+            farm.get(ask(farm.caller, 0))
+
+
+def test_a_result_that_is_not_in_the_journal_yet_is_none(farm, monkeypatch):
+    """While the disk is full, answers are made all the same."""
+    farm.put(1)
+    monkeypatch.setattr(farm.world.journal, "outcomes_from", lambda *_, **__: [])
+    farm.record(0, [1])
+    with pytest.raises(KeyError):
+        farm.get(farm.results.getitem(farm.caller, 0))
 
 
 def test_what_has_too_many_values_is_refused_and_stays(farm, monkeypatch):
