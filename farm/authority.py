@@ -377,7 +377,7 @@ def _number(now: datetime, files: list[Path]) -> int:
     for file in files:
         # One that is damaged is about to be replaced.
         with contextlib.suppress(OSError, ValueError):
-            numbers += [number + 1 for number in numbers_of(file.read_bytes()).values()]
+            numbers += [number + 1 for number in numbers_of(read_regular(file)).values()]
     return max(numbers)
 
 

@@ -281,6 +281,7 @@ class Worker:
                 log.warning("cannot connect again yet: %s", error)
                 continue
             except (FarmError, OSError) as error:
+                reprieve.forget()
                 log.info("cannot connect again yet: %s", error)
                 continue
             with contextlib.suppress(OSError):  # the loop has ended meanwhile

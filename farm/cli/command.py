@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -136,7 +135,7 @@ def report(error: BaseException, output: Output, *, debug: bool = False) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        output.trace(error)
     if isinstance(error, FarmError):
         output.error(error)
         return error.exit_code

@@ -11,7 +11,7 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.printable import plain
+from farm.printable import in_line
 
 NodeRef = Annotated[
     str, typer.Argument(metavar="NODE", help="A node: its id or its name.", show_default=False)
@@ -30,7 +30,7 @@ def command(
     with open_session(host, authkey_file, tls) as session:
         told = session.drain(node)
     text = (
-        f"Node {told.node} ({plain(told.name)}) finishes what it runs, takes nothing new, and "
+        f"Node {told.node} ({in_line(told.name)}) finishes what it runs, takes nothing new, and "
         "leaves."
     )
     output_of(ctx).result(Result({"node": told.node, "name": told.name}, lambda: text))

@@ -14,7 +14,7 @@ from farm.cli.output import Result
 from farm.cli.settings import open_session
 from farm.cli.text import count
 from farm.client.transfer import Exported
-from farm.printable import plain
+from farm.printable import in_line, plain
 
 Target = Annotated[
     Path,
@@ -52,6 +52,6 @@ def command(
 def _said(exported: Exported) -> str:
     status = exported.status
     return (
-        f"Batch {status.batch} ({plain(status.name)}) is in {plain(str(exported.directory))}, "
+        f"Batch {status.batch} ({in_line(status.name)}) is in {plain(str(exported.directory))}, "
         f"with the outcomes of {exported.tasks:,} of {count(status.total, 'task')}."
     )

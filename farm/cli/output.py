@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,6 +64,10 @@ class Output(ABC):
     def error(self, error: FarmError) -> None:
         """Why the command failed."""
         _write(sys.stderr, f"Error: {plain(str(error))}\n")
+
+    def trace(self, error: BaseException) -> None:
+        """Where an error comes from, for whoever wants to mend it."""
+        _write(sys.stderr, plain("".join(traceback.format_exception(error))))
 
     def lines(self, text: str) -> None:
         """Results that are lines of text already: as they are, but for what a terminal obeys."""

@@ -17,7 +17,7 @@ from farm.cli.waiting import wait_for
 from farm.client.batch import Batch
 from farm.client.status import document_of
 from farm.errors import UsageError
-from farm.printable import plain
+from farm.printable import in_line
 from farm.wire.messages import Status
 
 FailedOption = Annotated[bool, switch("--failed", help="Only tasks that failed.")]
@@ -70,7 +70,7 @@ def _retry(batch: Batch, failed: bool, index: str | None) -> int:
 
 
 def _said(status: Status, tasks: int, failed: bool) -> str:
-    name = f"batch {status.batch} ({plain(status.name)})"
+    name = f"batch {status.batch} ({in_line(status.name)})"
     if tasks:
         paused = f"; it is paused: `farm resume {status.batch}`" if status.paused else ""
         verb = "is" if tasks == 1 else "are"

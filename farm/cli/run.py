@@ -27,7 +27,7 @@ from farm.client.status import document_of
 from farm.client.submission import load_file
 from farm.errors import FarmError
 from farm.local import local
-from farm.printable import plain
+from farm.printable import in_line, plain
 from farm.wire.messages import Status
 
 FIRST_RESULTS = 10
@@ -131,12 +131,12 @@ class _Summary:
 
     def _counts(self) -> str:
         status = self.status
-        words = [f"{plain(status.name)}: {status.done:,} of {count(status.total, 'task')} done"]
+        words = [f"{in_line(status.name)}: {status.done:,} of {count(status.total, 'task')} done"]
         if status.failed:
             words.append(f"{status.failed:,} failed")
         if status.retried:
             words.append(f"{status.retried:,} tried again")
-        why = f"; {status.state}: {plain(status.reason)}" if status.reason else ""
+        why = f"; {status.state}: {in_line(status.reason)}" if status.reason else ""
         return ", ".join(words) + f", in {duration(elapsed(status))} ({rate_of(status)}){why}"
 
 

@@ -17,7 +17,7 @@ from farm.cli.statuses import elapsed, left, rate_of
 from farm.cli.tables import Fitted, table
 from farm.cli.text import count, duration, rate
 from farm.client.status import document_of
-from farm.printable import plain
+from farm.printable import in_line
 from farm.wire.messages import NodeInfo, Status
 
 BatchArgument = Annotated[
@@ -90,8 +90,8 @@ def _line(status: Status) -> tuple[object, ...]:
 
 def _details(status: Status) -> RenderableType:
     lines = [
-        f"Batch {status.batch} ({plain(status.name)}): {status.state}",
-        *([f"  reason     {plain(status.reason)}"] if status.reason else []),
+        f"Batch {status.batch} ({in_line(status.name)}): {status.state}",
+        *([f"  reason     {in_line(status.reason)}"] if status.reason else []),
         f"  tasks      {_tasks(status)}",
         f"  submitted  {_clock(status.submitted)}",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farm.cli.text import count, duration, rate
-from farm.printable import plain
+from farm.printable import in_line
 from farm.wire.messages import Status
 
 SOME_FAILED = 1
@@ -33,7 +33,7 @@ def left(status: Status) -> float | None:
 def standing(status: Status) -> str:
     """How a batch stands, in a sentence."""
     text = (
-        f"Batch {status.batch} ({plain(status.name)}) is {status.state}: {status.done:,} of "
+        f"Batch {status.batch} ({in_line(status.name)}) is {status.state}: {status.done:,} of "
         f"{count(status.total, 'task')} done"
     )
     if status.failed:

@@ -10,7 +10,7 @@ from farm.cli.options import BatchFile, Overrides
 from farm.cli.output import Result
 from farm.cli.text import count
 from farm.client.submission import load_file
-from farm.printable import plain
+from farm.printable import in_line, plain
 
 SHOWN = 3
 """Calls at the beginning, and as many at the end."""
@@ -32,7 +32,7 @@ def _indices(total: int) -> list[int]:
 
 def _lines(batch: Batch, calls: list[dict[str, object]]) -> list[str]:
     width = len(f"{batch.total:,}")
-    lines = [f"{plain(batch.name)}: {count(batch.total, 'task')}"]
+    lines = [f"{in_line(batch.name)}: {count(batch.total, 'task')}"]
     lines += [f"  {call['index']:>{width},}  {plain(str(call['call']))}" for call in calls]
     if batch.total > len(calls):
         lines.insert(1 + SHOWN, f"  {'...':>{width}}")

@@ -23,7 +23,9 @@ _reduce_code: Any = cloudpickle.Pickler.dispatch_table[CodeType]
 def _with_file(code: CodeType) -> tuple[Any, ...]:
     """What code is made of again, as cloudpickle says it, with the name of its file."""
     make, parts = _reduce_code(code)
-    return make, tuple(code.co_filename if part == _NO_FILE else part for part in parts)
+    return make, tuple(
+        code.co_filename if isinstance(part, str) and part == _NO_FILE else part for part in parts
+    )
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

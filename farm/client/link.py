@@ -224,6 +224,7 @@ class Link:
             if not reprieve.holds(error, time.monotonic(), log):
                 raise
         except FarmError as error:
+            reprieve.forget()
             log.info("cannot connect again yet: %s", error)
         return None
 

@@ -18,7 +18,7 @@ from farm.client.asking import ask
 from farm.client.batch import Batch
 from farm.client.link import Link
 from farm.client.submission import APPEND_BYTES
-from farm.errors import FarmError, UsageError
+from farm.errors import FarmError, ProtocolError, UsageError
 from farm.wire import access, controls, identity, messages
 from farm.wire.address import parse
 from farm.wire.credentials import CertificateCredentials, KeyCredentials
@@ -108,7 +108,8 @@ class Session:
         try:
             for block in submission.blocks_of([{}] if params is None else params):
                 # Sent before they and a large one together are more than a message may hold.
-                if waiting and size + len(block.payload) > APPEND_BYTES:
+                is_full = size + len(block.payload) > APPEND_BYTES
+                if waiting and (is_full or len(waiting) == messages.MAX_ITEMS):
                     batch = self._append(submit, batch, waiting, close=False)
                     waiting, size = [], 0
                 waiting.append(block)
@@ -164,6 +165,8 @@ class Session:
             page = ask(self._link, asked, messages.Batches).batches
             if not page:
                 break
+            if before and page[0].batch >= before:
+                raise ProtocolError(f"the server gave batch {page[0].batch} after {before}")
             found += page
             before = page[-1].batch
         return found
@@ -171,12 +174,13 @@ class Session:
     def nodes(self) -> list[messages.NodeInfo]:
         """The nodes that are connected, then those lately gone, each by their ids."""
         found: list[messages.NodeInfo] = []
-        while page := self._nodes_after(found[-1].node if found else 0):
+        last = 0
+        while page := ask(self._link, messages.GetNodes(last), messages.Nodes).nodes:
+            if page[0].node <= last:
+                raise ProtocolError(f"the server gave node {page[0].node} after {last}")
             found += page
+            last = page[-1].node
         return sorted(found, key=lambda node: node.state in messages.GONE)
-
-    def _nodes_after(self, node: int) -> list[messages.NodeInfo]:
-        return ask(self._link, messages.GetNodes(node), messages.Nodes).nodes
 
     def drain(self, node: int | str) -> controls.Draining:
         """Let a node finish what it runs, take nothing new, and leave.

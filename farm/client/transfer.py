@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 RESTORE_ROWS = messages.MAX_ITEMS
 """Outcomes that are sent in one message: the server takes each of them in one go."""
 
+MOST_ATTEMPTS = 10_000
+"""Earlier attempts of tasks in one message, each a row of the journal."""
+
 UNDO_SECONDS = 10.0
 """How long an import that failed tries to take back what it began."""
 
@@ -257,19 +260,38 @@ def _append(link: Link, batch: int, directory: Path, head: Head) -> None:
 
 
 def _restore(link: Link, batch: int, directory: Path, head: Head) -> None:
-    for page in pages(_recorded(directory, head), _weight):
+    recorded = (part for outcome in _recorded(directory, head) for part in _light(outcome))
+    for page in pages(recorded, _weight):
         ask(link, controls.Restore(batch, page), messages.Done)
     ask(link, controls.Restore(batch, [], last=True), messages.Done)
 
 
+def _light(outcome: messages.Outcome) -> Iterator[messages.Outcome]:
+    """An outcome, in as many parts as it takes for none to have very many earlier attempts."""
+    if outcome.stop - outcome.start == 1 or _attempts(outcome) <= MOST_ATTEMPTS:
+        yield outcome
+        return
+    middle = (outcome.start + outcome.stop) // 2
+    half = outcome.elapsed / 2
+    first = msgspec.structs.replace(
+        outcome, stop=middle, elapsed=half, retried=[p for p in outcome.retried if p[0] < middle]
+    )
+    yield from _light(first)
+    yield from _light(msgspec.structs.replace(_from(outcome, middle), elapsed=half))
+
+
+def _attempts(outcome: messages.Outcome) -> int:
+    return sum(count for _, count in outcome.retried)
+
+
 def _weight(outcome: messages.Outcome) -> int:
-    """Bytes; earlier attempts, each a row of the journal, weigh as if 10,000 filled a message."""
+    """Bytes; earlier attempts weigh as if so many of them filled a message."""
     failure = outcome.failure
     why = (
         len(failure.text) + len(failure.traceback) + len(failure.exception or b"") if failure else 0
     )
-    attempts = sum(count for _, count in outcome.retried)
-    return len(outcome.payload) + len(outcome.seconds) + why + attempts * APPEND_BYTES // 10_000
+    attempts = _attempts(outcome) * APPEND_BYTES // MOST_ATTEMPTS
+    return len(outcome.payload) + len(outcome.seconds) + why + attempts
 
 
 def pages(items: Iterable[T], weight: Callable[[T], int]) -> Iterator[list[T]]:

@@ -68,6 +68,7 @@ class Turns:
         self._flush_planned = False
         self._rounds = Rounds(loop.time)
         self._rounds_planned = False  # while the journal cannot be written
+        self._ending = False  # a turn, whose last step are the rounds
         self._stalled: str | None = None  # why the journal cannot be written
         self._complained = 0.0
 
@@ -101,7 +102,8 @@ class Turns:
             step: see there.
         """
         self._rounds.add(who, step)
-        self._plan_rounds()
+        if not self._ending:
+            self._plan_rounds()
 
     def _plan_rounds(self) -> None:
         if self._stalled is None:
@@ -167,13 +169,14 @@ class Turns:
         if self._stalled is not None:
             log.warning("the journal %s can be written again", self.journal.path)
             self._stalled = None
-        self._flush_planned = False
+        self._flush_planned, self._ending = False, True
         turn, self._turn = self._turn, _Turn()
         for send, _ in turn.answers:
             self._guarded(send)
         self._guarded(self._hand_out)
         for batch in turn.touched:
             self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+        self._ending = False
         self._make_some()
 
     def _stall(self, error: sqlite3.OperationalError) -> None:

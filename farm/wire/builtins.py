@@ -106,7 +106,10 @@ class BuiltinsUnpickler(_PurePythonUnpickler):  # type: ignore[misc]  # the base
         try:
             while True:
                 for _ in range(size):
-                    self.dispatch[self.read(1)[0]](self)
+                    opcode = self.read(1)
+                    if not opcode:
+                        raise EOFError
+                    self.dispatch[opcode[0]](self)
                 yield
         except pickle._Stop as stopped:  # type: ignore[attr-defined]
             return stopped.value

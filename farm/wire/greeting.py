@@ -36,8 +36,8 @@ def greet(channel: Channel, session: str = "", connection: int = 0) -> Welcome:
         ProtocolError: there is none, or it is another one.
     """
     hello = Hello(__version__, platform.python_version(), session, connection)
-    channel.write(codec.encode(1, hello))
     try:
+        channel.write(codec.encode(1, hello))
         _, welcome = codec.decode_reply(channel.receive(time.monotonic() + CONNECT_SECONDS))
     except (EOFError, OSError) as error:
         raise ProtocolError(f"the server did not answer the greeting: {error}") from error
@@ -62,6 +62,8 @@ class Reprieve:
 
     Its key or certificate may have been replaced on the server a moment ago, and the new file be on
     its way: files are read anew for each connection. Time is passed in.
+
+    After an attempt that failed for another reason its time begins anew.
 
     Example:
         >>> reprieve, error = Reprieve(), NotAuthorisedError("it does not accept this key")
@@ -88,6 +90,10 @@ class Reprieve:
                 REFUSED_SECONDS, error,
             )  # fmt: skip
         return now < self._end
+
+    def forget(self) -> None:
+        """An attempt has failed for another reason."""
+        self._end = None
 
     def left(self, now: float) -> float:
         """Seconds until the last attempt; infinite where it was not refused, or that is over."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import ConfigError, ProtocolError, telling
-from farm.regular import check_regular
+from farm.regular import check_regular, read_regular
 from farm.wire.keyfiles import check_private
 from farm.wire.revoked import numbers_of
 from farm.wire.tunnel import Tunnel
@@ -158,7 +158,7 @@ def numbers_in(identity: Path) -> dict[bytes, int]:
     path = identity / REVOKED
     try:
         with telling(ConfigError, "cannot use", path):
-            return numbers_of(path.read_bytes())
+            return numbers_of(read_regular(path))
     except ValueError as error:
         raise ConfigError(f"cannot use {path}: it is damaged ({error})") from error
 

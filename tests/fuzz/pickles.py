@@ -202,7 +202,7 @@ def manager(canary: str) -> st.SearchStrategy[Volley]:
     )  # fmt: skip
     typeids = st.sampled_from(["get_task_queue", "get_result_dict", "dict", "farm/1", "farm/3"])
     args = st.one_of(st.just(()), st.tuples(st.one_of(typeids, _values)), st.tuples(_values))
-    # Not farm/2 itself: what follows would be of another stage.
+    # Not the name of farm itself: what follows would be of another stage.
     asked = st.builds(lambda name, given, kwargs: (None, name, given, kwargs), names, args,
                       st.one_of(st.just({}), _values))  # fmt: skip
     return _of("manager", asked, asked, canary)

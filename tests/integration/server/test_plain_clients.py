@@ -238,7 +238,7 @@ def test_calls_and_results_are_there_after_a_restart(data):
         assert tasks.get()[0] == taken
         server.stop()
         del manager, tasks, results
-        let_go()  # else the library keeps to the connection that is lost (gh-87495)
+        let_go()  # as long as one of them lives, the library keeps to the connection that is lost
         server.start()
         manager = in_process(server.port, KEY)
         tasks, results = manager.get_task_queue(), manager.get_result_dict()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from fake_status import status
 
@@ -15,6 +16,7 @@ from farm.cli.nodes import _view as nodes_view
 from farm.cli.output import Json, Output, Quiet, Result, Tables
 from farm.cli.progress import _Bar, _Lines
 from farm.cli.status import _details, _overview
+from farm.cli.statuses import standing
 from farm.cli.tables import results_table
 from farm.cli.writing import csv_lines
 from farm.errors import FarmError
@@ -95,6 +97,7 @@ def test_everything_else_that_is_said(output: Output) -> None:
         output.note(EVIL)
         output.warn(EVIL)
         output.error(FarmError(EVIL))
+        output.trace(FarmError(EVIL))
         output.lines("".join(csv_lines([row()], [EVIL])))
     assert harmless(shown.getvalue())
     assert shown.getvalue().count("owned") >= 4
@@ -119,3 +122,14 @@ def test_a_pipe_gets_a_csv_file_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     Tables().lines(text)
     assert pipe.getvalue() == text
     assert EVIL in text
+
+
+def test_a_name_forges_no_line_of_what_is_told_about_a_batch() -> None:
+    named = msgspec.structs.replace(
+        status(), name="a\n  reason     forged", reason="b\nforged", state="done"
+    )
+    with terminal() as shown:
+        Tables().result(Result({}, lambda: _details(named), ""))
+        Tables().result(Result({}, lambda: standing(named), ""))
+    assert shown.getvalue().count("a\\n  reason     forged") == 2
+    assert "b\\nforged" in shown.getvalue()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from fake_farm import FakeFarm, farm_with
+from msgspec.structs import replace
 
 from farm.client import batch as batch_module
 from farm.client.batch import Batch
 from farm.client.session import Session
-from farm.errors import RequestError, UnknownBatchError, UsageError
-from farm.wire import controls
+from farm.errors import ProtocolError, RequestError, UnknownBatchError, UsageError
+from farm.wire import controls, messages
 
 
 @pytest.fixture
@@ -91,3 +92,36 @@ def test_what_is_unknown_is_wrong_use(farm, code, kind):
     farm.before = refuse
     with pytest.raises(kind, match=r"there is none \(see `farm (status|nodes)`\)"):
         Session(farm).drain("x")
+
+
+def test_lists_that_come_in_pages_are_put_together(farm, monkeypatch):
+    nodes = [info(1, "up"), info(2, "left"), info(3, "up"), info(4, "lost"), info(7, "draining")]
+    monkeypatch.setattr(
+        farm, "_getnodes", lambda r: messages.Nodes([n for n in nodes if n.node > r.after][:2]),
+        raising=False,
+    )  # fmt: skip
+    assert [node.node for node in Session(farm).nodes()] == [1, 3, 7, 2, 4]
+    known = [replace(farm.status(1), batch=number) for number in (9, 8, 5, 2, 1)]
+    monkeypatch.setattr(
+        farm, "_listbatches",
+        lambda r: messages.Batches(
+            [b for b in known if not r.before or b.batch < r.before][: min(2, r.limit)], 5
+        ),
+        raising=False,
+    )  # fmt: skip
+    for limit, found in ((100, [9, 8, 5, 2, 1]), (3, [9, 8, 5]), (0, [])):
+        assert [one.batch for one in Session(farm).batches(limit)] == found
+
+
+def test_a_server_that_gives_the_same_page_again_is_not_asked_for_ever(farm, monkeypatch):
+    monkeypatch.setattr(farm, "_getnodes", lambda _: messages.Nodes([info(1, "up")]), raising=False)
+    with pytest.raises(ProtocolError, match="node 1 after 1"):
+        Session(farm).nodes()
+    same = messages.Batches([replace(farm.status(1), batch=7)], 7)
+    monkeypatch.setattr(farm, "_listbatches", lambda _: same, raising=False)
+    with pytest.raises(ProtocolError, match="batch 7 after 7"):
+        Session(farm).batches()
+
+
+def info(node: int, state: str) -> messages.NodeInfo:
+    return messages.NodeInfo(node, f"n{node}", "", state, 1, 0, 0, 0, 0.0, 0.0, "", "")

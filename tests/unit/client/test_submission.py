@@ -9,13 +9,16 @@ import threading
 
 import cloudpickle
 import pytest
+from fake_farm import FakeFarm
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.batch.spec import Options, PickledCall, PythonCall, decode
 from farm.client import submission
+from farm.client.session import Session
 from farm.client.submission import blocks_of, call_of, load_file, of_function
 from farm.errors import BatchFileError, UsageError
+from farm.wire import messages
 from farm.wire.greeting import LONGEST_PAUSE, pause_before
 
 
@@ -164,3 +167,12 @@ def test_the_pause_grows_and_is_not_the_same_for_all():
     assert max(pause_before(0) for _ in range(50)) <= 0.1
     assert min(pause_before(20) for _ in range(50)) >= LONGEST_PAUSE / 2
     assert len({pause_before(3) for _ in range(20)}) > 1
+
+
+def test_very_many_small_blocks_go_in_several_messages(monkeypatch):
+    monkeypatch.setattr(submission, "BLOCK_ITEMS", 1)
+    monkeypatch.setattr(messages, "MAX_ITEMS", 3)
+    farm = FakeFarm()
+    batch = Session(farm).submit(len, params=[{"obj": str(n)} for n in range(10)])
+    assert [len(one.blocks) for one in farm.asked] == [3, 3, 3, 1]
+    assert (farm.batches[batch.id].total, farm.batches[batch.id].open) == (10, False)

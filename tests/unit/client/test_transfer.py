@@ -342,6 +342,20 @@ def test_outcomes_after_many_attempts_go_in_smaller_messages():
     assert [len(page) for page in pages] == [3, 3, 1]
 
 
+def test_an_outcome_after_very_many_attempts_goes_in_parts():
+    retried = [(index, 1_000) for index in range(100, 150)] + [(163, 2)]
+    whole = Outcome(100, 164, "n", 64.0, 7, b"payload", b"\0" * 4 * 71, None, retried)
+    parts = list(transfer._light(whole))
+    assert [(part.start, part.stop) for part in parts] == [
+        (100, 108), (108, 116), (116, 124), (124, 132), (132, 140), (140, 148), (148, 164)
+    ]  # fmt: skip
+    assert [pair for part in parts for pair in part.retried] == retried
+    assert all(part.offset == 7 + part.start - 100 for part in parts)
+    assert sum(part.elapsed for part in parts) == 64.0
+    alone = Outcome(5, 6, "n", 1.0, 0, b"", b"\0" * 4, None, [(5, 50_000)])
+    assert list(transfer._light(alone)) == [alone]
+
+
 def test_messages_are_as_large_as_those_of_blocks():
     assert transfer.APPEND_BYTES == submission.APPEND_BYTES == 8 * 1024 * 1024
 

@@ -127,3 +127,23 @@ def test_some_of_them_are_taken_whatever_they_wait_for(again):
     assert again._when == {}
     assert not again.any_due
     assert not again.take_all(RangeSet([(0, 9)]))
+
+
+def test_who_wants_nothing_of_what_waits_does_not_look_at_all_of_it(monkeypatch):
+    again = Again()
+    for index in range(100):
+        again.add(index, due=10.0 * (index % 2), avoid="a", now=1.0)
+    monkeypatch.setattr(Again, "_later_ones", lambda _: pytest.fail("all of it"))
+    assert not again.take_all(RangeSet())
+    assert list(again.take_all(RangeSet([(5, 7), (200, 230)]))) == [(5, 7)]
+    assert again.count == 98
+
+
+def test_of_what_was_taken_at_once_no_times_are_left():
+    again = Again()
+    for index in range(500):
+        again.add(index, due=10.0, avoid="a", now=1.0)
+    again.take_all(RangeSet([(0, 450)]))
+    assert len(again._times) <= 64 + 4 * 50
+    again.take_all(RangeSet([(0, 500)]))
+    assert (again._times, again.next_time) == ([], None)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.errors import NotAuthorisedError
+from farm.errors import NotAuthorisedError, ProtocolError
 from farm.server.ledger import SILENT_SECONDS
-from farm.wire.greeting import LONGEST_PAUSE, REFUSED_SECONDS, Reprieve, pause_before
+from farm.wire.greeting import LONGEST_PAUSE, REFUSED_SECONDS, Reprieve, greet, pause_before
 
 ERROR = NotAuthorisedError("the server at node7:7077 does not accept this key")
 LOG = logging.getLogger("farm.worker")
@@ -48,3 +48,23 @@ def test_there_are_several_attempts_and_the_last_one_is_in_time(attempt, now):
         attempt, attempts = attempt + 1, attempts + 1
     assert attempts >= REFUSED_SECONDS / LONGEST_PAUSE
     assert now - begin == pytest.approx(REFUSED_SECONDS, abs=1e-3)
+
+
+def test_an_attempt_that_failed_for_another_reason_begins_it_anew():
+    reprieve = Reprieve()
+    assert reprieve.holds(ERROR, 5.0, LOG)
+    reprieve.forget()
+    assert reprieve.left(16.0) == math.inf
+    assert reprieve.holds(ERROR, 16.0, LOG)
+    assert not reprieve.holds(ERROR, 26.0, LOG)
+
+
+def test_a_connection_that_breaks_in_the_greeting_is_one_that_did_not_answer():
+    """Whoever connects again goes on trying then."""
+
+    class Broken:
+        def write(self, _: bytes) -> None:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    with pytest.raises(ProtocolError, match="did not answer the greeting"):
+        greet(Broken())
