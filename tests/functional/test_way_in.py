@@ -104,7 +104,7 @@ def test_a_farm_with_certificates(farm_cli: FarmCli) -> None:
     assert "certificate revoked" in server.err
     done = farm_cli.run("results", "1", "--wait", "--format", "jsonl", "--tls", "T/client")
     assert {row["status"] for row in done.lines} == {"done"}
-    assert node.wait() == 4
+    assert node.wait().code == 4
     assert farm_cli.run("drain", "stays", "--tls", "T/client").code == 4
     assert farm_cli.run("drain", "stays", "--tls", "T/admin").code == 0
     assert "lets nobody work" in farm_cli.run("worker", "--tls", "T/client").err
