@@ -8,10 +8,41 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-_CONTROLS = re.compile("[\x7f-\x9f]")
+_SCALARS = (str, bytes, int, float, type(None))
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+MAX_VALUES = 1_000_000
+MAX_DEPTH = 200
+"""Of a value that is shown; what is shared counts each time, as it is written each time."""
+
+
+def can_be_shown(value: Any, inside: Callable[[Any], Iterable[Any]] = lambda _: ()) -> bool:
+    """Whether a value can be written out in a bounded time.
+
+    Args:
+        value: made of containers, or of objects that ``inside`` knows.
+        inside: what is in such an object.
+    """
+    level, depth, number = [value], 0, 0
+    while level and depth <= MAX_DEPTH:
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.keys()
+                below += one.values()
+            elif isinstance(one, list | tuple | set | frozenset):
+                below += one
+            elif not isinstance(one, _SCALARS):
+                below += inside(one)
+            if number + len(below) > MAX_VALUES:
+                return False
+        number += len(below)
+        level, depth = below, depth + 1
+    return not level
 
 
 def holds(value: Any) -> bool:

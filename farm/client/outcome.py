@@ -62,9 +62,19 @@ def expand(
     seconds = array.array("f", outcome.seconds)
     for index in range(max(first, outcome.start), outcome.stop):
         at = index - outcome.start + outcome.offset
-        yield Outcome(
-            index, "done", values[at], None, seconds[at], outcome.node, attempts.get(index, 1)
-        )
+        tried = attempts.get(index, 1)
+        try:
+            value = values[at]
+        except (TypeError, LookupError):
+            error = _no_result(index, outcome.node)
+            yield Outcome(index, error.kind, None, error, 0.0, outcome.node, tried)
+        else:
+            yield Outcome(index, "done", value, None, seconds[at], outcome.node, tried)
+
+
+def _no_result(index: int, node: str) -> TaskError:
+    """A node that is broken, or lies, has said that a task is done."""
+    return TaskError(index, "unpicklable", "", f"what the node {node!r} sent is no result")
 
 
 def values_of(outcome: messages.Outcome) -> list[Any]:
@@ -80,6 +90,8 @@ def values_of(outcome: messages.Outcome) -> list[Any]:
     # Results are unpickled as those of a `multiprocessing.Pool`: README says whom that trusts.
     values: list[Any] = pickle.loads(outcome.payload)  # noqa: S301 - the API's documented trust
     count = outcome.stop - outcome.start
+    if not isinstance(values, list) or len(values) < outcome.offset + count:
+        raise _no_result(outcome.start, outcome.node)
     whole = outcome.offset == 0 and len(values) == count
     return values if whole else values[outcome.offset : outcome.offset + count]
 

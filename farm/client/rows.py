@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from farm.client.jsontext import holds
+from farm.client.jsontext import can_be_shown, holds
 from farm.client.outcome import Outcome
 from farm.errors import ProtocolError
 from farm.wire import builtins, standins
@@ -24,11 +25,13 @@ class Unreadable:
         size: of the pickle, in bytes.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int | None = None) -> None:
         self._size = size
 
     def __repr__(self) -> str:
-        return f"<{self._size:,} bytes that are read by the Python API alone>"
+        what = "a value" if self._size is None else f"{self._size:,} bytes"
+        verb = "is" if self._size is None else "are"
+        return f"<{what} that {verb} read by the Python API alone>"
 
     def __getitem__(self, _: int) -> Unreadable:
         """Each of the results that were pickled together."""
@@ -37,14 +40,10 @@ class Unreadable:
 
 def loads(payload: bytes) -> Any:
     """Unpickle builtin values as they are, and anything else as something that can be shown."""
-    try:
-        return builtins.loads(payload)
-    except ProtocolError:
-        pass  # not builtins alone
-    try:
-        return standins.loads(payload)
-    except ProtocolError:
-        return Unreadable(len(payload))
+    for read in (builtins.loads, standins.loads):
+        with suppress(ProtocolError):  # not builtins alone; or not to be shown at all
+            return read(payload)
+    return Unreadable(len(payload))
 
 
 def params_of(batch: Batch) -> Params:
@@ -65,8 +64,8 @@ def row(outcome: Outcome, params: Any) -> Row:
     type, message, traceback``) for a failure; ``repr: true`` where a value that JSON cannot hold
     was replaced by its repr.
     """
-    shown, replaced = _shown_params(params)
-    result = outcome.value
+    shown, replaced = _shown_params(_showable(params))
+    result = _showable(outcome.value)
     if not holds(result):
         result, replaced = repr(result), True
     made: Row = {
@@ -88,6 +87,11 @@ def row(outcome: Outcome, params: Any) -> Row:
     if replaced:
         made["repr"] = True
     return made
+
+
+def _showable(value: Any) -> Any:
+    """The value, unless it would take very long to write: a pickle of a few bytes may do that."""
+    return value if can_be_shown(value, standins.inside) else Unreadable()
 
 
 def _shown_params(params: Any) -> tuple[Any, bool]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from farm.batch.ranges import LIMIT, RangeSet
 from farm.batch.spec import MAX_DELAY
 from farm.server.states import Batch, Range
+from farm.wire.messages import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,14 @@ def forgive(state: Batch, tasks: RangeSet) -> set[int]:
             del counts[index]
         forgiven.update(known)
     return forgiven
+
+
+def judged(state: Batch, failure: Failure) -> Failure:
+    """The failure; of a task that must not run twice, and whose process died, it is lost."""
+    if failure.kind != "crash" or state.options.rerun:
+        return failure
+    text = f"{failure.text}; the batch says `rerun: false`, so that it is not run again"
+    return msgspec.structs.replace(failure, kind="lost", text=text)
 
 
 def mark_of(token: str, number: int) -> str:

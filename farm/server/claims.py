@@ -13,6 +13,10 @@ from farm.wire.messages import MAX_CLAIMS
 MAX_SLOTS = 10_000
 MAX_NAME = 200
 
+MAX_COPIES = 16 * 1024 * 1024
+"""Bytes of copies of one part, where others have done some of it in between. What is beyond is
+done again, which costs less."""
+
 Claims = dict[int, list[Range]]
 """Ranges by batch, in any order."""
 
@@ -79,6 +83,26 @@ def answered_for(
             part = (claim.index, claim.index + 1)
             found.setdefault(claim.batch, []).append(part)
     return found
+
+
+def most_of(state: Batch, part: Range, size: int) -> int:
+    """Up to where a part is taken: each piece of it that is owed is journalled with a copy of all.
+
+    Args:
+        state: of its batch.
+        part: the tasks.
+        size: bytes of their results.
+
+    Raises:
+        RequestError: it is in so many pieces, and the tasks must not run twice. They are leased one
+            by one, so that no part of them is ever in pieces.
+    """
+    owed, most = state.owes(*part), max(1, MAX_COPIES // max(1, size))
+    if len(owed) <= most:
+        return part[1]
+    if not state.options.rerun:
+        raise RequestError("bad-request", f"{part} is in pieces, some of which others have done")
+    return owed[most - 1][1]
 
 
 def plausible(seconds: float) -> float:

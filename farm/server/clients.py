@@ -214,7 +214,7 @@ class Clients:
             peer.waiters.discard(waiter)
             peer.answer(number, make)
 
-        waiter = self._core.wait(batch, min(seconds, MAX_WAIT), ready, answer)
+        waiter = self._core.wait(batch, min(seconds, MAX_WAIT), ready, answer, peer.who)
         if waiter is not None:
             peer.waiters.add(waiter)
 

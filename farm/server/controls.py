@@ -28,7 +28,7 @@ microseconds."""
 MAX_ATTEMPTS = 2000
 """Of one task, in an outcome of another server."""
 
-MAX_RESTORED = 100_000
+MAX_RESTORED = 10_000
 """Attempts in one message; each is a row of the journal, and others wait meanwhile."""
 
 
@@ -137,6 +137,8 @@ class Controls:
         )
         for group in [outcomes] if apart else [[one] for one in outcomes]:
             fresh = [(one, state.owes(one.start, one.stop)) for one in group]
+            if any(len(parts) > 1 for _, parts in fresh):
+                raise RequestError("bad-request", "some of an outcome's tasks have one already")
             done, failed = (
                 RangeSet(
                     r for one, parts in fresh if (one.failure is not None) == bad for r in parts
@@ -236,7 +238,8 @@ def _check_outcome(outcome: Outcome, total: int) -> None:
         good = good and count == 1
     else:
         good = good and 0 <= outcome.offset <= outcome.start
-        good = good and len(outcome.seconds) >= 4 * (outcome.offset + count)
+        size = len(outcome.seconds)
+        good = good and size >= 4 * (outcome.offset + count) and size % 4 == 0
     indices = {index for index, _ in outcome.retried}
     good = good and len(indices) == len(outcome.retried)
     good = good and all(0 < attempts <= MAX_ATTEMPTS for _, attempts in outcome.retried)

@@ -12,16 +12,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from farm.batch.ranges import RangeSet
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.around import Hooks, Info
-from farm.server.attempts import mark_of
+from farm.server.attempts import judged, mark_of
 from farm.server.blocks import BlockCache
 from farm.server.bonds import Bonds
-from farm.server.claims import Claims, answered_for
+from farm.server.claims import Claims, answered_for, most_of
 from farm.server.journal import Journal
 from farm.server.ledger import Ledger
 from farm.server.reading import BatchRow
@@ -318,7 +316,11 @@ class Core(Turns):
     ) -> bool:  # fmt: skip
         """Tasks are done; False if all of them had an outcome already."""
         start, stop = part
-        fresh = self.ledger.complete(node, batch, start, stop, seconds=elapsed)
+        end = most_of(self.ledger.batches[batch], part, len(payload) + len(seconds))
+        if end < stop:
+            self.give_back(node, batch, [(end, stop)])
+        spent = elapsed * (end - start) / (stop - start)
+        fresh = self.ledger.complete(node, batch, start, end, seconds=spent)
         name = self.ledger.nodes[node].name if node in self.ledger.nodes else ""
         for first, last in fresh:
             share = elapsed * (last - first) / (stop - start)
@@ -339,7 +341,7 @@ class Core(Turns):
     def record_failed(self, node: int, token: str, failed: Failed, seconds: float) -> Verdict:
         """An attempt failed: the task is tried again, or has failed for good."""
         batch, index, mark = failed.batch, failed.index, mark_of(token, failed.mark)
-        failure = self._judged(batch, failed.failure)
+        failure = judged(self.ledger.batches[batch], failed.failure)
         verdict, delay = self.ledger.fail(
             node, batch, index, failure.kind, seconds=seconds, now=self.loop.time(), mark=mark
         )
@@ -355,13 +357,6 @@ class Core(Turns):
                 self._end_if_broken(batch)
         self.touch(batch)
         return verdict
-
-    def _judged(self, batch: int, failure: Failure) -> Failure:
-        """A task that must not run twice, and whose process died, is lost."""
-        if failure.kind != "crash" or self.ledger.batches[batch].options.rerun:
-            return failure
-        text = f"{failure.text}; the batch says `rerun: false`, so that it is not run again"
-        return msgspec.structs.replace(failure, kind="lost", text=text)
 
     def add_failed(
         self, batch: int, index: int, node: str, seconds: float, failure: Failure

@@ -18,7 +18,7 @@ from farm.server.holding import hold, release, release_all, resize, settle
 from farm.server.pace import Pace
 from farm.server.schedule import Schedule
 from farm.server.sizing import lease_size
-from farm.server.states import Batch, Grant, Node, Range, Share, Verdict, size_of
+from farm.server.states import Batch, Grant, Node, Range, Verdict, size_of
 from farm.wire.messages import MAX_CLAIMS
 
 SILENT_SECONDS = 10.0
@@ -27,9 +27,10 @@ SILENT_SECONDS = 10.0
 _LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
 _MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
 
-MAX_STRICT = 10_000
-"""Tasks of a batch that a node may bring back where each was leased for an idle slot: it has no
-more slots. Each of them is journalled if the batch's leases bind."""
+MAX_STRICT = 2
+"""Tasks for each slot that a node may bring back of a batch whose tasks are leased to idle slots
+alone: those that run, and those whose failure has not been heard. If its leases bind, each of them
+is journalled."""
 
 
 class Ledger:
@@ -211,15 +212,15 @@ class Ledger:
         news, lost = claimed - owned, owned - claimed
         release_all(state, node, lost)
         state.pending |= lost
-        free = self._take_free(state, news)
+        free = self._take_free(state, news, node.slots)
         if free:
             hold(state, node, free)
         self.rank(state)
         return news - free
 
-    def _take_free(self, state: Batch, news: RangeSet) -> RangeSet:
+    def _take_free(self, state: Batch, news: RangeSet, slots: int) -> RangeSet:
         """What of it nobody has; nothing where it is more than a node can ever have held."""
-        if state.strict and news.count > MAX_STRICT:
+        if state.strict and news.count > MAX_STRICT * slots:
             return RangeSet()
         free = state.pending & news
         if free.pieces > MAX_CLAIMS:
@@ -341,7 +342,7 @@ class Ledger:
     def _credit(self, state: Batch, node: int, done: int, seconds: float) -> None:
         state.seconds += seconds
         if node in self.nodes:
-            share = state.shares.setdefault(self.nodes[node].name, Share())
+            share = state.share_of(self.nodes[node].name)
             share.done += done
             share.seconds += seconds
 

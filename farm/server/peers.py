@@ -58,7 +58,7 @@ class Peer:
         self._handlers = handlers
         self._turns = turns
         self._gone = gone
-        self._who = who
+        self.who = who
         self.node = 0
         self._muted = False
         self.waiters: set[Waiter | None] = set()
@@ -128,7 +128,7 @@ class Peer:
     def _go_on(self) -> None:
         if self._unmade and not self._making and not self._connection.full:
             self._making = True
-            self._turns.read(self._who, self._make_one)
+            self._turns.read(self.who, self._make_one)
 
     def _make_one(self) -> bool:
         """Make the answer that has waited for longest; whether another can be made."""

@@ -193,10 +193,18 @@ class PlainDialect:
 
     def _reply(self, message: tuple[str, Any]) -> None:
         """Answer after the commit: what was put or set is journalled then."""
-        self._core.answer(lambda: self._send(message))
+        frame = _pickled(message)
+        self._core.answer(lambda: self._connection.send(frame))
 
     def _send(self, message: tuple[str, Any]) -> None:
-        self._connection.send(builtins.dumps(message))
+        self._connection.send(_pickled(message))
+
+
+def _pickled(message: tuple[str, Any]) -> bytes:
+    try:
+        return builtins.dumps(message)
+    except RecursionError:
+        return builtins.dumps(_error(TypeError("the value is nested too deeply to be sent")))
 
 
 def _error(error: BaseException) -> tuple[str, BaseException]:

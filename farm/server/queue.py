@@ -58,7 +58,7 @@ class Caller:
         self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
     ) -> None:
         """As `Core.wait`, for the one call that a connection has at a time."""
-        self._waiter = self._core.wait(batch, seconds, ready, answer)
+        self._waiter = self._core.wait(batch, seconds, ready, answer, self.who)
 
     def leave(self) -> None:
         """What it held is pending again, and it waits for nothing."""

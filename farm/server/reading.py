@@ -213,6 +213,12 @@ class Reader:
             index = row[2]
         return found
 
+    def payload_size(self, batch: int, index: int) -> int:
+        """Bytes of the results among which that of a task is; 0 if there is none."""
+        sql = f"SELECT length(payload) FROM outcomes {_FROM_INDEX} ORDER BY start LIMIT 1"  # noqa: S608 - this module's constants
+        row = self._db.execute(sql, {"batch": batch, "index": index}).fetchone()
+        return row[0] if row else 0
+
     def recorded_from(self, batch: int, index: int, *, failed: bool) -> list[Outcome]:
         """A page of outcomes in index order from ``index`` on, whatever is missing between them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from farm.batch.ranges import RangeSet
 from farm.server.holding import hold
 from farm.server.ledger import Ledger
-from farm.server.states import Range, Share
+from farm.server.states import Range
 
 
 class Replay:
@@ -62,7 +62,7 @@ class Replay:
         state = self._ledger.batches[batch]
         state.seconds += seconds
         if done:
-            share = state.shares.setdefault(node, Share())
+            share = state.share_of(node)
             share.done += done
             share.seconds += seconds
 

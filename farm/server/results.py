@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
@@ -12,6 +13,9 @@ from farm.errors import ProtocolError
 from farm.server.core import Core
 from farm.server.queue import MAX_WAIT, Caller, TaskQueue, result_payload
 from farm.wire import builtins
+
+MAX_PAYLOAD = 8 * 1024 * 1024
+"""Bytes of results that are read here: as many as a plain client may send."""
 
 MAX_PARTS = 400_000
 """Values in the results that are unpickled together: what a slot sends at a time has fewer, unless
@@ -51,6 +55,7 @@ class ResultDict:
         self._core = core
         self._tasks = tasks
         self._last: tuple[bytes, list[Any]] | None = None  # a payload, and what is in it
+        self._lines: dict[str, deque[tuple[Work, asyncio.Future[Any]]]] = {}
         self._popped: set[int] = set()
         if tasks.batch is not None:
             self._popped = core.journal.popped(tasks.batch)
@@ -101,12 +106,33 @@ class ResultDict:
     def _made(self, caller: Caller, work: Work) -> asyncio.Future[Any]:
         """What ``work`` returns, begun once all that is recorded by now is in the journal."""
         future: asyncio.Future[Any] = self._core.loop.create_future()
-        self._core.answer(lambda: self._core.read(caller.who, lambda: _advance(work, future)))
+        self._core.answer(lambda: self._stand_in_line(caller.who, work, future))
         return future
+
+    def _stand_in_line(self, who: str, work: Work, future: asyncio.Future[Any]) -> None:
+        """Of those who came in with the same one is served at a time: each takes memory."""
+        line = self._lines.setdefault(who, deque())
+        line.append((work, future))
+        if len(line) == 1:
+            self._core.read(who, lambda: self._serve(who))
+
+    def _serve(self, who: str) -> bool:
+        line = self._lines[who]
+        if not _advance(*line[0]):
+            line.popleft()
+        if not line:
+            del self._lines[who]
+        return bool(line)
 
     def _read(self, task: Any) -> Work:
         if not self._has(task):
             raise KeyError(task)
+        size = self._core.journal.payload_size(self._batch_of(task), task)
+        if size > MAX_PAYLOAD:
+            raise TypeError(
+                f"the result of call {task} came among {size:,} bytes, and can only be read by "
+                f"farm's own client; the limit is {MAX_PAYLOAD:,}"
+            )
         found = self._core.journal.outcomes_from(self._batch_of(task), task, rows=1)
         if not found:  # while the journal cannot be written, it is known and not recorded
             raise KeyError(task)

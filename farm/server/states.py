@@ -22,6 +22,11 @@ class Share:
     seconds: float = 0.0
 
 
+MAX_SHARES = 1_000
+OTHERS = "others"
+"""Nodes of a batch that are told apart, and the name of all further ones together."""
+
+
 @dataclass(slots=True)
 class Batch:
     """The state of one batch; changed by `Ledger` alone.
@@ -109,6 +114,12 @@ class Batch:
             return True
         share = options.max_failure_share
         return share is not None and not self.open and failed > share * self.total
+
+    def share_of(self, node: str) -> Share:
+        """What a node has done of it, to be added to."""
+        if node not in self.shares and len(self.shares) >= MAX_SHARES:
+            node = OTHERS
+        return self.shares.setdefault(node, Share())
 
     def has_heard(self, index: int, mark: str) -> bool:
         """Whether a failure of a task was counted already."""

@@ -33,6 +33,10 @@ MAX_PENDING_BYTES = 256 * 1024 * 1024
 requests are refused."""
 
 
+MAX_WAITING = 10_000
+"""Requests of the holders of one key that are held back: each is looked at with each change."""
+
+
 @dataclass(slots=True)
 class _Turn:
     """What the end of this turn of the loop has to do."""
@@ -207,16 +211,26 @@ class Turns:
             log.exception("a step at the end of a turn failed")
 
     def wait(
-        self, batch: int, seconds: float, ready: Callable[[], bool], answer: Callable[[], None]
+        self,
+        batch: int,
+        seconds: float,
+        ready: Callable[[], bool],
+        answer: Callable[[], None],
+        who: str = "",
     ) -> Waiter | None:
         """Call ``answer`` when ``ready`` is true after a commit, or after ``seconds``.
 
         None if there is nothing to wait for (NaN is no time to wait).
+
+        Raises:
+            RequestError: too many of the same wait already.
         """
         if not seconds > 0 or (not self.journal.pending and ready()):
             self.tell(answer)
             return None
-        waiter = Waiter(batch, ready, answer)
+        if self.waiters.number[who] >= MAX_WAITING:
+            raise RequestError("busy", f"{MAX_WAITING:,} requests of this key or certificate wait")
+        waiter = Waiter(batch, ready, answer, who)
         self.waiters.add(waiter, seconds)
         self.changed(batch)
         return waiter

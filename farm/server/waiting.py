@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ class Waiter:
     batch: int
     ready: Callable[[], bool]
     answer: Callable[[], None]
+    who: str = ""
     timer: asyncio.TimerHandle | None = None
 
 
@@ -31,18 +33,25 @@ class Waiters:
         self._loop = loop
         self._late = late
         self._by_batch: dict[int, dict[Waiter, None]] = {}  # longest waiting first
+        self.number: Counter[str] = Counter()
+        """How many there are, by who they are."""
 
     def add(self, waiter: Waiter, seconds: float) -> None:
         """Wait for at most ``seconds``."""
         waiter.timer = self._loop.call_later(seconds, self._give_up, waiter)
         self._by_batch.setdefault(waiter.batch, {})[waiter] = None
+        self.number[waiter.who] += 1
 
     def forget(self, waiter: Waiter) -> None:
         """Nobody waits there any more."""
         if waiter.timer is not None:
             waiter.timer.cancel()
         waiting = self._by_batch.get(waiter.batch, {})
-        waiting.pop(waiter, None)
+        if waiter in waiting:
+            del waiting[waiter]
+            self.number[waiter.who] -= 1
+        if not self.number[waiter.who]:
+            del self.number[waiter.who]
         if not waiting:
             self._by_batch.pop(waiter.batch, None)
 

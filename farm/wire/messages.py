@@ -30,8 +30,8 @@ and the others wait meanwhile. Farm's own peers send more of them in several mes
 MAX_CLAIMS = 100_000
 """Ranges that a node may claim when it comes back; it cannot do that in several messages."""
 
-MAX_HELD = 20_000
-"""Batches that it may name then: two for each of the slots that it may have at most."""
+MAX_HELD = 2_000
+"""Batches that it may name then. What it holds of others may run elsewhere, too."""
 
 Few = msgspec.Meta(max_length=MAX_ITEMS)
 Claims = msgspec.Meta(max_length=MAX_CLAIMS)
@@ -275,7 +275,7 @@ class Outcome(Message):
 
     start: Int
     stop: Int
-    node: str
+    node: Name
     elapsed: float
     offset: Int
     payload: bytes

@@ -16,7 +16,7 @@ import pathlib
 import pickle
 import reprlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from farm.wire import builtins
@@ -74,6 +74,13 @@ class StandIn:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.items.append((key, value))
+
+
+def inside(value: Any) -> Iterable[Any]:
+    """What the repr of a stand-in shows of others; of anything else nothing."""
+    if not isinstance(value, StandIn):
+        return ()
+    return [*(value.args or ())[:MAX_ARGUMENTS], value.state, *value.items[:MAX_ARGUMENTS]]
 
 
 def _clipped(value: Any) -> str:

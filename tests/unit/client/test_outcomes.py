@@ -89,3 +89,14 @@ def test_results_and_exceptions_are_unpickled_by_what_is_given():
     list(expand(recorded(0, 1, ["a"]), loads))
     list(expand(failed(pickle.dumps(KeyError("k"))), loads))
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("values", [[], 7, None, {}, ["only the first"]], ids=repr)
+def test_what_a_node_sent_and_is_no_result_is_a_failure(values):
+    whole = recorded(3, 5, ["a", "b"])
+    bad = messages.Outcome(3, 5, "n1", 9.0, 0, pickle.dumps(values), whole.seconds)
+    *_, last = expand(bad)
+    assert (last.index, last.status) == (4, "unpicklable")
+    assert "what the node 'n1' sent is no result" in str(last.error)
+    with pytest.raises(TaskError, match="is no result"):
+        values_of(bad)

@@ -13,11 +13,11 @@ import pytest
 from farm_service import Hand, World
 
 from farm.batch.ranges import RangeSet
-from farm.server import ledger
+from farm.server import claims, ledger
 from farm.server.holding import hold
 from farm.wire.controls import IMPORTING, Restore, Retry
-from farm.wire.leases import Dropped, Held, Join, Leave, Unheard
-from farm.wire.messages import Cancel, Failure, Outcome
+from farm.wire.leases import Dropped, Held, Join, Leave, Part, Report, Unheard
+from farm.wire.messages import Cancel, Done, Failure, Outcome
 
 MANY = 1_000
 FEW = 60
@@ -111,6 +111,31 @@ def test_what_is_in_more_pieces_than_any_node_can_hold_is_not_leased(world, monk
     joined = Hand(world, "node").join([Held(batch, [(0, 2 * MANY)])])
     assert joined.drop == [Held(batch, [(0, 2 * MANY)])]
     assert (state.pending, state.leased) == (pending, {})
+
+
+def test_of_a_part_in_very_many_pieces_the_first_are_taken_and_the_rest_is_done_again(
+    world, monkeypatch
+):
+    """Each piece is journalled with a copy of all results."""
+    monkeypatch.setattr(claims, "MAX_COPIES", 10 * 9_000)
+    batch = fragmented(world)
+    state = world.ledger.batches[batch]
+    hand = Hand(world, "node")
+    lease(world, batch, hand, ODD)
+    part = Part(batch, 0, 2 * MANY, b"x" * 1_000, b"\0\0\0\0" * 2 * MANY)
+    assert world.ask(Report([part], [], []), hand.peer) == Done()
+    assert list(state.done) == [(0, 21), *EVEN[11:]]
+    assert (list(state.pending), state.leased) == (ODD[10:], {})
+    assert world.journal._db.execute("SELECT count(*) FROM outcomes").fetchone() == (10,)
+
+
+def test_a_part_in_pieces_of_tasks_that_must_not_run_twice_is_refused(world, monkeypatch):
+    monkeypatch.setattr(claims, "MAX_COPIES", 10 * 9_000)
+    batch = fragmented(world, rerun=False)
+    hand = Hand(world, "node")
+    part = Part(batch, 0, 2 * MANY, b"x" * 1_000, b"\0\0\0\0" * 2 * MANY)
+    assert world.ask(Report([part], [], []), hand.peer).code == "bad-request"
+    assert list(world.ledger.batches[batch].pending) == ODD
 
 
 @pytest.mark.parametrize("options", [{"rerun": False}, {"max_parallel": 1}, {"rate": 1.0}], ids=str)

@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server.attempts import Wanted
-from farm.server.ledger import SILENT_SECONDS
+from farm.server.ledger import MAX_STRICT, SILENT_SECONDS
 from farm.server.states import Verdict
 
 NODES = (1, 2, 3)
@@ -219,11 +219,18 @@ class LedgerMachine(LedgerTruths):
         for batch, claim in claims.items():
             self._claim(batch, node, set(claim), dropped.get(batch, []))
 
+    def _most(self, node: int) -> int:
+        """Tasks that a node may bring back of a batch whose tasks are leased to idle slots."""
+        return MAX_STRICT * self.ledger.nodes[node].slots
+
     def _claim(
         self, batch: int, node: int, claim: set[int], dropped: list[tuple[int, int]]
     ) -> None:
         naive = self.batches[batch]
         kept = claim & set(naive.all(node, "pending", "again"))
+        owned = set(naive.all(node))
+        if self.ledger.batches[batch].strict and len(claim - owned) > self._most(node):
+            kept = claim & owned
         for index in naive.all(node):
             naive.tasks[index].where = "pending"
             naive.once.discard(index)

@@ -147,6 +147,20 @@ def test_what_was_not_read_is_answered_in_its_turn(client, world, code, kind):
     assert (second, type(error), str(error)) == ("#ERROR", kind, "too much")
 
 
+def test_what_is_nested_too_deeply_to_be_sent_is_told(client):
+    """Else whoever asked would wait for an answer for ever."""
+    one = client()
+    deep = b"\x80\x04N" + b"\x85" * 3_000 + b"."  # a tuple in a tuple in a tuple
+    request = pickle.dumps(("result_dict", "get", (0, 5), {}), 4)
+    at = request.index(pickle.dumps(5, 4)[2:-1])
+    one.dialect.receive(request[:at] + deep[2:-1] + request[at + 2 :])
+    one.world.clock.turn()
+    [(kind, error)] = one.line.answers
+    assert (kind, type(error), str(error)) == (
+        "#ERROR", TypeError, "the value is nested too deeply to be sent"
+    )  # fmt: skip
+
+
 def test_what_is_no_builtin_is_told_and_ends_the_connection(client):
     one = client()
     one.dialect.receive(pickle.dumps((None, "dummy", (Line,), {})))

@@ -137,6 +137,43 @@ def test_of_two_who_pop_a_result_at_once_one_has_it(farm, monkeypatch):
         farm.get(second)
 
 
+def test_what_is_longer_than_a_plain_client_may_send_is_not_read(farm, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PAYLOAD", 50)
+    farm.put(1)
+    farm.record(0, ["x" * 100])
+    monkeypatch.setattr(farm.world.journal, "outcomes_from", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(TypeError, match=r"only be read by farm's own client; the limit is 50"):
+        farm.get(farm.results.getitem(farm.caller, 0))
+    assert farm.world.journal.payload_size(farm.tasks.batch, 7) == 0
+
+
+def test_of_those_with_one_key_one_is_served_at_a_time(farm, monkeypatch):
+    """Each of them would have its results in memory."""
+    monkeypatch.setattr(module, "STEP_PARTS", 1)
+    monkeypatch.setattr(module, "MAX_KEPT", 0)
+    farm.put(1)
+    farm.record(0, [list(range(1000))])
+    reading: set[int] = set()
+    most: list[int] = []
+    load = builtins.load_in_steps
+
+    def counted(payload, *arguments):
+        reading.add(me := len(most))
+        most.append(len(reading))
+        try:
+            return (yield from load(payload, *arguments))
+        finally:
+            reading.discard(me)
+
+    monkeypatch.setattr(builtins, "load_in_steps", counted)
+    asked = [farm.results.getitem(farm.caller, 0) for _ in range(5)]
+    other = Caller(farm.world.core, "192.0.2.2:4711", -2, "somebody else")
+    asked.append(farm.results.getitem(other, 0))
+    assert [farm.get(one) for one in asked] == [list(range(1000))] * 6
+    assert (len(most), max(most)) == (6, 2)
+    assert farm.results._lines == {}
+
+
 def test_what_nobody_waits_for_any_more_is_not_read_on(farm, pauses, monkeypatch):
     monkeypatch.setattr(module, "STEP_PARTS", 1)
     farm.put(1)

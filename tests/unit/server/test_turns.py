@@ -21,7 +21,7 @@ class Peer:
     """Keeps what it is told."""
 
     def __init__(self) -> None:
-        self.node, self.address = 0, "test"
+        self.node, self.address, self.who = 0, "test", "somebody"
         self.waiters: set[object] = set()
         self.heard: list[tuple[int, messages.Message]] = []
 
