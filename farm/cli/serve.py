@@ -150,8 +150,9 @@ def _tell(output: Output, server: FarmServer, way_in: _WayIn, data: Path) -> Non
 
 
 def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
-    reach = Address(_own_address(address.host), address.port)
-    line = f"  farm worker --host {reach}{way_in.flag()}"
+    command = f"  farm worker --host {Address(_own_address(address.host), address.port)}"
+    bundle = None if way_in.directory is None else _bundle_of(way_in.directory)
+    line = f"{command}{way_in.flag() if bundle is None else f' --tls {shlex.quote(str(bundle))}'}"
     if address.is_loopback:
         return [
             "Start a node on this machine:",
@@ -159,14 +160,18 @@ def _how_to_join(address: Address, way_in: _WayIn) -> list[str]:
             "Other machines cannot reach this server: it listens on this machine alone. To let",
             *_how_to_be_reached(way_in.directory),
         ]
-    if way_in.directory is not None:
+    if bundle is not None:
         return [
-            "Start a node on another machine, with a copy of the worker's directory at this place:",
-            f"  farm worker --host {reach} --tls {shlex.quote(str(_bundle_of(way_in.directory)))}",
+            f"Start a node on another machine, with a copy of the directory {bundle}:",
+            f"{command} --tls worker",
         ]
     if way_in.key_file is None:
         return [f"Start a node on another machine, with {KEY_VARIABLE} as it is here:", line]
-    return ["Start a node on another machine, with a copy of the key file at this place:", line]
+    return [
+        "Start a node on another machine, with a copy of the key file at this place (better of one",
+        "that is a node's alone, which `farm keygen --role work` makes):",
+        line,
+    ]
 
 
 def _how_to_be_reached(directory: Path | None) -> list[str]:
@@ -180,8 +185,9 @@ def _how_to_be_reached(directory: Path | None) -> list[str]:
 
 
 def _bundle_of(directory: Path) -> Path:
-    """What a node is given of the directory of all certificates."""
-    return directory / "worker" if (directory / "worker").is_dir() else Path("worker")
+    """What a node is given: it lies in the directory of all certificates, or beside a server's."""
+    places = (directory / "worker", directory.parent / "worker")
+    return next((place for place in places if place.is_dir()), Path("worker"))
 
 
 def _own_address(host: str) -> str:

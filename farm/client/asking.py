@@ -57,7 +57,7 @@ def ask(
             raise UnknownBatchError(f"{error} (see `farm status`)") from error
         if error.code == "unknown-node":
             raise UsageError(f"{error} (see `farm nodes`)") from error
-        if error.code in ("not-ended", "importing", "too-large"):
+        if error.code in ("not-ended", "importing", "too-large", "task-queue"):
             raise UsageError(str(error)) from error
         if error.code == "forbidden":
             raise NotAuthorisedError(str(error)) from error

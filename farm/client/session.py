@@ -235,7 +235,7 @@ def _options(options: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Map
 
 def connect(
     address: str | None = None,
-    authkey: bytes | None = None,
+    authkey: bytes | str | None = None,
     tls: str | os.PathLike[str] | None = None,
 ) -> Session:
     """Connect to a farm.
@@ -259,5 +259,6 @@ def connect(
     if directory is not None:
         return Session(Link(where, CertificateCredentials(directory, identity.FOR_CLIENT)))
     if authkey is not None:
-        return Session(Link(where, authkey))
+        key = authkey.strip().encode() if isinstance(authkey, str) else authkey
+        return Session(Link(where, key))
     return Session(Link(where, KeyCredentials(lambda: access.find_key(None, os.environ)[0])))

@@ -199,7 +199,7 @@ class Controls:
         core.check_writable()
         batch = core.find(ref)
         if core.infos[batch].token == QUEUE_TOKEN:
-            raise RequestError("bad-request", "the task queue of plain clients is left alone")
+            raise RequestError("task-queue", _queue_of(batch))
         return batch
 
     def _known(self, batch: int) -> int:
@@ -220,6 +220,13 @@ class Controls:
 
     def _answer(self, peer: Peer, number: int, make: Callable[[], Message]) -> None:
         self._core.answer(lambda: peer.answer(number, make))
+
+
+def _queue_of(batch: int) -> str:
+    return (
+        f"batch {batch} is the task queue of plain clients, which goes on as long as the server: "
+        "`results.pop(id)` takes one of its results away"
+    )
 
 
 def _checked(ranges: list[Range], total: int) -> list[Range] | None:

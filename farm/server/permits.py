@@ -6,6 +6,7 @@ Roles are explained in `farm.wire.roles`. What is not named here nobody may do.
 from __future__ import annotations
 
 from farm.errors import RequestError
+from farm.wire.roles import ROLES
 
 _ALL = frozenset({"view", "submit", "work", "admin"})
 _LOOK = frozenset({"view", "submit", "admin"})
@@ -69,9 +70,14 @@ def check(role: str, action: str) -> None:
         RequestError: ``forbidden``.
     """
     may = PERMITS.get(action, frozenset())
-    if role not in may:
-        roles = " or ".join(sorted(may)) or "nobody"
-        raise RequestError(
-            "forbidden",
-            f"the role of this key or certificate is {role}, and {action} is for {roles}",
-        )
+    if role in may:
+        return
+    roles = [one for one in ROLES if one in may]
+    text = f"the role of this key or certificate is {role}, and {action} is for "
+    if not roles:
+        raise RequestError("forbidden", f"{text}nobody")
+    raise RequestError(
+        "forbidden",
+        f"{text}{' or '.join(sorted(roles))}: use another (--authkey-file, --tls), such as "
+        f"`farm keygen --role {roles[0]}` makes",
+    )

@@ -64,6 +64,11 @@ def find_identity(directory: Path, names: Sequence[str]) -> Path:
         except OSError:
             continue  # it is not there: what is amiss with the directory itself is said below
     check_directory(directory)
+    if denied is None and not directory.exists():
+        raise ConfigError(
+            f"there is no directory {directory}: --tls names one that `farm keygen --tls DIR` has "
+            "made, or one of its sub-directories"
+        )
     raise denied or ConfigError(
         f"there is no {IDENTITY} in {directory}, nor in its {' or '.join(names)}: --tls names a "
         "directory that `farm keygen --tls DIR` has made, or one of its sub-directories"

@@ -23,7 +23,15 @@ from farm.wire.channel import Channel, tune
 from farm.wire.credentials import Credentials, Shown, credentials_of
 from farm.wire.handshake import CHALLENGE, REFUSED, refusal
 from farm.wire.messages import PROTOCOL
-from farm.wire.tunnel import EXPIRED, NOT_ACCEPTED, OTHER_USE, TAKEN_BACK, Tunnel, TunnelError
+from farm.wire.tunnel import (
+    DAMAGED,
+    EXPIRED,
+    NOT_ACCEPTED,
+    OTHER_USE,
+    TAKEN_BACK,
+    Tunnel,
+    TunnelError,
+)
 
 CONNECT_SECONDS = 10.0
 
@@ -41,6 +49,7 @@ _REMEDIES = {
         "name, `farm keygen --tls DIR --role ROLE --name NAME`, or of the same name when its "
         "directory is removed there."
     ),
+    DAMAGED: "Do the clocks of both machines agree? Else copy its directory here again.",
     OTHER_USE: (
         "It is a server's: let --tls name another directory that `farm keygen --tls` made, client "
         "for clients and worker for nodes."

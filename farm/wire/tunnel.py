@@ -18,6 +18,7 @@ _CHUNK = 256 * 1024
 EXPIRED = "the certificate has expired"
 TAKEN_BACK = "the certificate was revoked"
 OTHER_USE = "the certificate is not for this use"
+DAMAGED = "the certificate is damaged, or not valid yet"
 NOT_ACCEPTED = "its certificate is not accepted: "
 """How a reason begins where this end refuses the other one's."""
 
@@ -27,7 +28,7 @@ _ALERTS = {
     "CERTIFICATE_REVOKED": TAKEN_BACK,
     "UNKNOWN_CA": "the certificate is of another authority, or of none",
     "DECRYPT_ERROR": "the certificate is of another authority of the same name",
-    "BAD_CERTIFICATE": "the certificate is damaged, or not valid yet: do the clocks agree?",
+    "BAD_CERTIFICATE": DAMAGED,
     "UNSUPPORTED_CERTIFICATE": OTHER_USE,
     "CERTIFICATE_UNKNOWN": "the certificate is not accepted",
     "PROTOCOL_VERSION": "the other end does not speak TLS 1.3",

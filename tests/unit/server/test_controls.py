@@ -74,7 +74,7 @@ def test_the_queue_of_plain_clients_is_left_alone(world, make):
         b"", {}, [],
     )  # fmt: skip
     request = {"forget": Forget(1), "restore": Restore(1, [])}.get(make) or make("1")
-    assert world.refused(request) == "bad-request"
+    assert world.refused(request) == "task-queue"
     assert world.ledger.batches[1].state == "waiting"
 
 

@@ -49,7 +49,10 @@ def test_the_next_best_is_taken_where_the_best_is_not_there(tls):
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="--tls names a directory that `farm keygen --tls DIR`"):
+    with pytest.raises(
+        ConfigError,
+        match=r"there is no directory .*nowhere: --tls names one",
+    ):
         find_identity(tmp_path / "nowhere", FOR_CLIENT)
 
 

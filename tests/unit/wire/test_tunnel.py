@@ -220,7 +220,7 @@ ELSEWHERE = "the certificate is of another authority, or of none"
     [
         ("expired", "certificate has expired", "the certificate has expired"),
         ("early", "certificate is not yet valid",
-         "the certificate is damaged, or not valid yet: do the clocks agree?"),
+         "the certificate is damaged, or not valid yet"),
         ("revoked", "certificate revoked", "the certificate was revoked"),
         ("foreign", "unable to get local issuer certificate", ELSEWHERE),
         ("self-signed", "self-signed certificate", ELSEWHERE),
