@@ -5,6 +5,7 @@ import shlex
 import signal
 import stat
 
+import pytest
 from functional_farm import ROOT, FarmCli
 
 
@@ -26,6 +27,19 @@ def test_the_worker_line_works_as_it_is_printed(farm_cli: FarmCli) -> None:
     assert "Other machines cannot reach this server" in server.first_line()
     assert "farm keygen --tls DIR" in server.first_line()
     assert "farm serve --host 0.0.0.0 --tls DIR" in server.first_line()
+
+
+@pytest.mark.parametrize("named", ["T", "T/server"])
+def test_with_certificates_it_works_too(farm_cli: FarmCli, named: str) -> None:
+    """Also where the server was given its own directory: that is of no use to a node."""
+    assert farm_cli.run("keygen", "--tls", "T").code == 0
+    server = farm_cli.start("serve", "--port", "0", "--tls", named)
+    line = server.first_line()
+    while "farm worker" not in line:
+        line = server.first_line()
+    assert shlex.split(line)[-2:] == ["--tls", "T/worker"]
+    node = farm_cli.start(*shlex.split(line)[1:], "--processes", "1", "--name", "pasted")
+    assert "(pasted) works for 127.0.0.1:" in node.first_line()
 
 
 def test_a_server_for_other_machines_names_its_address_and_warns(farm_cli: FarmCli) -> None:
