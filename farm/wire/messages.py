@@ -30,7 +30,7 @@ and the others wait meanwhile. Farm's own peers send more of them in several mes
 MAX_CLAIMS = 100_000
 """Ranges that a node may claim when it comes back; it cannot do that in several messages."""
 
-MAX_HELD = 2_000
+MAX_HELD = 1_000
 """Batches that it may name then. What it holds of others may run elsewhere, too."""
 
 Few = msgspec.Meta(max_length=MAX_ITEMS)
