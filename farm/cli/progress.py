@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from farm.cli.output import Output, console_for
-from farm.cli.statuses import elapsed, left, rate_of
+from farm.cli.statuses import elapsed, is_alone, left, rate_of
 from farm.cli.text import duration
 from farm.client.batch import Batch
 from farm.printable import in_line
@@ -51,7 +51,7 @@ def words(status: Status) -> str:
     if status.state == "paused":
         still = f", {status.running:,} still running" if status.running else ""
         parts.append(f"paused{still} (`farm resume {status.batch}` goes on)")
-    elif status.state == "waiting":
+    elif status.state == "waiting" or is_alone(status):
         parts.append("waiting for nodes")
     elif status.done or status.failed:
         parts.append(rate_of(status))

@@ -13,7 +13,7 @@ from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, Host, Tls
 from farm.cli.output import Result
 from farm.cli.settings import open_session
-from farm.cli.statuses import elapsed, left, rate_of
+from farm.cli.statuses import elapsed, is_alone, left, rate_of
 from farm.cli.tables import Fitted, table
 from farm.cli.text import count, duration, rate
 from farm.client.status import document_of
@@ -92,6 +92,7 @@ def _details(status: Status) -> RenderableType:
     lines = [
         f"Batch {status.batch} ({in_line(status.name)}): {status.state}",
         *([f"  reason     {in_line(status.reason)}"] if status.reason else []),
+        *(["  nodes      none is there: `farm worker` starts one"] if is_alone(status) else []),
         f"  tasks      {_tasks(status)}",
         f"  submitted  {_clock(status.submitted)}",
     ]

@@ -22,10 +22,15 @@ def rate_of(status: Status) -> str:
     return rate(status.done + status.failed, elapsed(status))
 
 
+def is_alone(status: Status) -> bool:
+    """Whether nothing can go on, because all nodes have gone."""
+    return not (status.served or status.running or status.over)
+
+
 def left(status: Status) -> float | None:
     """Seconds until the end if it goes on like this; None if nothing tells."""
     ended, taken = status.done + status.failed, elapsed(status)
-    if status.over or status.state == "paused" or not ended or not taken:
+    if status.over or status.state == "paused" or is_alone(status) or not ended or not taken:
         return None
     return (status.total - ended) * taken / ended
 

@@ -179,6 +179,7 @@ class Core(Turns):
             paused=state.paused,
             reason=info.reason if state.paused or state.ended else "",
             repeated=state.repeated,
+            served=any(node.able for node in self.ledger.nodes.values()),
         )
 
     def note(self, batch: int) -> None:

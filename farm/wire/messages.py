@@ -155,7 +155,8 @@ class Status(Message):
     ``running``, ``paused``, ``done`` (every task succeeded), ``failed`` (all ended, some failed)
     or ``cancelled``; ``reason`` says why, where somebody or something ended or paused it.
     ``retried`` counts attempts beyond the first, ``repeated`` tasks that were done once more and
-    whose second result was dropped. ``now`` is when it stood so.
+    whose second result was dropped. ``now`` is when it stood so, ``served`` whether a node is there
+    that could take its tasks.
     """
 
     batch: Int
@@ -179,6 +180,7 @@ class Status(Message):
     paused: bool = False
     reason: str = ""
     repeated: Int = 0
+    served: bool = True
 
     @property
     def over(self) -> bool:

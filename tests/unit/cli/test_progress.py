@@ -6,6 +6,7 @@ from fake_status import status
 
 from farm.cli.output import Json, Tables
 from farm.cli.progress import LINE_SECONDS, _Lines, follow, words
+from farm.cli.statuses import left
 from farm.wire.messages import Status
 
 
@@ -17,6 +18,11 @@ def test_words() -> None:
     assert words(status(state="done", done=100, ended=1020.0)) == "100/100, 5/s, 20.0 s"
     waiting = status(state="waiting", done=0, started=0.0)
     assert words(waiting) == "0/100, waiting for nodes"
+    deserted = status(served=False)
+    assert words(deserted) == "50/100, waiting for nodes"
+    assert left(deserted) is None
+    assert "waiting" not in words(status(served=False, running=1, pending=49))
+    assert "waiting" not in words(status(served=False, state="done", done=100, ended=1010.0))
     assert words(status(done=0)) == "0/100"
 
 
