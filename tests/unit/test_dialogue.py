@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from dialogue_talk import DIGEST, SECONDS, Talk, done, found, joined_talk
 
+from farm.dialogue import _at_most
 from farm.errors import ProtocolError, RequestError
 from farm.wire import leases, messages
 from farm.wire.leases import Held, Lease
+from farm.wire.messages import MAX_CLAIMS, MAX_HELD
 
 
 @pytest.fixture
@@ -233,3 +235,9 @@ def test_what_another_server_gave_is_forgotten(talk):
     assert talk.node.held() == []
     assert ("kill", 1) in talk.hands.did
     assert ("forget", 1) in talk.hands.did or ("forget_program", 1) in talk.hands.did
+
+
+def test_what_is_claimed_is_no_more_than_the_server_takes():
+    many = [Held(batch, [(0, 1), (2, 3)]) for batch in range(MAX_HELD + 5)]
+    assert _at_most(many, MAX_CLAIMS) == many[:MAX_HELD]
+    assert _at_most(many, 3) == [many[0], Held(1, [(0, 1)])]
