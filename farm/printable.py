@@ -10,8 +10,11 @@ import re
 MAX_LINE = 500
 """Characters of a text that is to be one line of a log, or part of one."""
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Also what turns the direction of letters round, or ends a line (Unicode Standard Annex 9)."""
+UNSEEN = "\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
+"""What a terminal obeys beyond ASCII, for a class of a regular expression: controls, and what turns
+the direction of letters round or ends a line (Unicode Standard Annex 9)."""
+
+_CONTROLS = re.compile(rf"[\x00-\x08\x0b-\x1f{UNSEEN}]")
 
 
 def plain(text: str) -> str:

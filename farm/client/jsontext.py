@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from farm.printable import UNSEEN
+
 _SCALARS = (str, bytes, int, float, type(None))
-_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(f"[{UNSEEN}]")  # JSON escapes the others itself
 
 
 MAX_VALUES = 1_000_000

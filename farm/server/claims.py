@@ -97,7 +97,11 @@ def most_of(state: Batch, part: Range, size: int) -> int:
         RequestError: it is in so many pieces, and the tasks must not run twice. They are leased one
             by one, so that no part of them is ever in pieces.
     """
-    owed, most = state.owes(*part), max(1, MAX_COPIES // max(1, size))
+    most = max(1, MAX_COPIES // max(1, size))
+    recorded = (state.done, state.failed, state.dropped)
+    if sum(outcomes.pieces for outcomes in recorded) < most:  # nearly always: it cannot be in more
+        return part[1]
+    owed = state.owes(*part)
     if len(owed) <= most:
         return part[1]
     if not state.options.rerun:

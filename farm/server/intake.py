@@ -6,12 +6,12 @@ import asyncio
 from typing import Protocol
 
 from farm.server.budget import FREE, Budget, Holder
+from farm.server.rounds import SLICE_SECONDS
 from farm.wire.frames import FrameReader, Oversized
 
 MAX_AT_ONCE = 32
-SLICE_SECONDS = 0.005
-"""Requests of one connection that are taken in one turn of the loop, and for how long at most (and
-one request more); then others have their turn."""
+"""Requests of one connection that are taken in one turn of the loop, for `SLICE_SECONDS` at most
+(and one request more); then others have their turn."""
 
 
 class Owner(Holder, Protocol):

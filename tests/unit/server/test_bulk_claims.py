@@ -129,6 +129,15 @@ def test_of_a_part_in_very_many_pieces_the_first_are_taken_and_the_rest_is_done_
     assert world.journal._db.execute("SELECT count(*) FROM outcomes").fetchone() == (10,)
 
 
+def test_an_outcome_of_an_import_in_pieces_is_refused(world):
+    """Each would be a row with a copy of it: no export has such a one."""
+    batch = importing(world)
+    assert world.ask(Restore(batch, [outcome(2, 3), outcome(6, 7)])) == Done()
+    assert world.refused(Restore(batch, [outcome(0, 10)])) == "bad-request"
+    assert list(world.ledger.batches[batch].done) == [(2, 3), (6, 7)]
+    assert world.ask(Restore(batch, [outcome(2, 6)])) == Done()
+
+
 def test_a_part_in_pieces_of_tasks_that_must_not_run_twice_is_refused(world, monkeypatch):
     monkeypatch.setattr(claims, "MAX_COPIES", 10 * 9_000)
     batch = fragmented(world, rerun=False)
