@@ -5,9 +5,10 @@ Apart from `space.py`, which adds what is included and speaks documents. Slots i
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from farm.batch.counting import Counting
@@ -37,6 +38,27 @@ class Source(ABC):
     @abstractmethod
     def between(self, start: int, stop: int) -> Iterator[Point]:
         """The points ``[start, stop)`` in order, each a dict of its own."""
+
+    def rows(self, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+        """The values of ``[start, stop)`` without their names: tuples in the order of ``names``,
+        or, of one name alone, the values themselves. Several times faster than `between`.
+
+        Raises:
+            TypeError: the points have different names (see `is_table`).
+        """
+        stretches = self._stretches(start, stop, [self.names.index(name) for name in names])
+        if len(names) == 1:
+            return itertools.chain.from_iterable(columns[0] for columns in stretches)
+        return itertools.chain.from_iterable(zip(*columns, strict=False) for columns in stretches)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether every point has the same names, so that there are `rows`."""
+        return True
+
+    @abstractmethod
+    def _stretches(self, start: int, stop: int, order: list[int]) -> Iterator[list[Iterable[Any]]]:
+        """Consecutive rows, column by column, in stretches; of a constant column, without end."""
 
 
 class Matrix(Source):
@@ -87,6 +109,19 @@ class Matrix(Source):
             positions, left = self._walk(start)
             length = min(left, stop - start)
             yield from self._odometer(positions, length)
+            start += length
+
+    def _stretches(self, start: int, stop: int, order: list[int]) -> Iterator[list[Iterable[Any]]]:
+        *slow, fastest = self._values
+        while start < stop:
+            positions, left = self._walk(start)
+            first = positions[-1]
+            length = min(left, stop - start, fastest.count - first)
+            columns: list[Iterable[Any]] = [
+                itertools.repeat(values.at(at)) for values, at in zip(slow, positions, strict=False)
+            ]
+            columns.append(fastest.between(first, first + length))
+            yield [columns[at] for at in order]
             start += length
 
     def _walk(self, index: int) -> tuple[list[int], int]:
@@ -196,6 +231,10 @@ class Zip(Source):
             self._kept = Kept(self.count, runs)
             self.count = self._kept.count
 
+    def _stretches(self, start: int, stop: int, order: list[int]) -> Iterator[list[Iterable[Any]]]:
+        for first, last in self._runs(start, stop):
+            yield [self._values[at].between(first, last) for at in order]
+
     def at(self, index: int) -> Point:
         position = index if self._kept is None else self._kept.at(index)
         return {
@@ -203,11 +242,13 @@ class Zip(Source):
         }
 
     def between(self, start: int, stop: int) -> Iterator[Point]:
-        runs = [(start, stop)] if self._kept is None else self._kept.between(start, stop)
-        for first, last in runs:
+        for first, last in self._runs(start, stop):
             columns = [values.between(first, last) for values in self._values]
             for row in zip(*columns, strict=True):
                 yield dict(zip(self.names, row, strict=True))
+
+    def _runs(self, start: int, stop: int) -> Iterable[Run]:
+        return [(start, stop)] if self._kept is None else self._kept.between(start, stop)
 
 
 def _matching_runs(columns: Mapping[str, Values], exclude: Point) -> list[Run]:
@@ -251,6 +292,13 @@ class Points(Source):
 
     def between(self, start: int, stop: int) -> Iterator[Point]:
         return map(dict.copy, self._points[start:stop])
+
+    @property
+    def is_table(self) -> bool:
+        return False
+
+    def _stretches(self, start: int, stop: int, order: list[int]) -> Iterator[list[Iterable[Any]]]:
+        raise TypeError(f"the points [{start}, {stop}) may have different names, {order} is none")
 
 
 def _common_names(points: Sequence[Point]) -> tuple[str, ...]:

@@ -77,6 +77,32 @@ class Space:
         points = self._source.between(start, stop) if within else self._across(start, stop)
         return map(copied, points) if self._containers else points
 
+    @property
+    def is_table(self) -> bool:
+        """Whether there are `rows`: every point has all names, and no value can be changed."""
+        return self._source.is_table and not self._include and not self._containers
+
+    def rows(self, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+        """The values of consecutive tasks without their names, several times faster than `points`.
+
+        Args:
+            start: first index.
+            stop: one past the last.
+            names: all of `names`, in the order that is wanted.
+
+        Returns:
+            A tuple for each task; of one name alone, the value itself.
+
+        Raises:
+            IndexError: ``[start, stop)`` is not within the space.
+            ValueError: the space has other names.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"no tasks [{start}, {stop}): the space has {len(self)}")
+        if set(names) != set(self.names) or not self.is_table:
+            raise ValueError(f"no rows of {list(names)}: the space has {list(self.names)}")
+        return self._source.rows(start, stop, names)
+
     def _across(self, start: int, stop: int) -> Iterator[Point]:
         inside = self._source.count
         if start < inside:

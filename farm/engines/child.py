@@ -18,19 +18,12 @@ from typing import Any
 
 from farm.engines.exits import NO_MEMORY
 from farm.engines.failure import CallError
-from farm.engines.invoke import Arguments
 from farm.engines.isolation import die_with_owner, isolate, kill_own_group, out_of_reach
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
 from farm.engines.porter import Job, Porter
+from farm.engines.progress import Progress
 from farm.engines.report import Report
-
-INDEX, BEGAN = 0, 1
-"""The two numbers each slot shows its owner in shared memory: the index of the task that runs
-(-1 if none), and when it began (`time.monotonic_ns`; 0 if nothing is timed). The second is
-written first, so that an old beginning never stands beside a new index."""
-
-NUMBERS = 2
 
 
 def main(
@@ -45,16 +38,16 @@ def main(
     Args:
         link: the slot's end of its pipe.
         lifeline: a pipe that closes with the owner.
-        progress: an array of 64-bit integers shared with the owner, `NUMBERS` a slot.
+        progress: memory shared with the owner (see `farm.engines.progress`).
         number: which slot this is, from 0.
         environment: the owner's.
     """
     isolate(environment)
     die_with_owner(lifeline)
     link = out_of_reach(link)
-    shown = memoryview(progress).cast("B").cast("q")[NUMBERS * number : NUMBERS * (number + 1)]
+    shown = Progress(memoryview(progress), number)
     limit = MemoryLimit()
-    report = Report(link, limit)
+    report = Report(link, limit, shown)
     porter = Porter(link, report, limit)
     threading.Thread(target=porter.serve, name="farm-porter", daemon=True).start()
     try:
@@ -73,70 +66,63 @@ def main(
         os._exit(NO_MEMORY)
 
 
-def _run(job: Job, shown: memoryview, report: Report, limit: MemoryLimit) -> None:
+def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
     """Run one chunk; whatever goes wrong on the way to a task is that task's failure."""
     start, stop, program = job.run.start, job.run.stop, job.program
     report.begin(job.run.batch, start, program.dump)
-    _show_beginning(shown, start, program.timed)
     try:
+        # Importing the batch's code is part of its first task: it may hang or crash as well.
+        if program.timed:
+            shown.watch()
         if program.memory is not None:
             limit.enter(program.memory)
-        function = program.function()
+        program.resolve()
         while (at := report.position) < stop and not limit.exceeded:
-            until = min(stop, at + report.group())
-            arguments = program.arguments(at, until, job.items)
-            _run_group(range(at, until), arguments, function, shown, program.timed, report, limit)
+            until = report.open_group(stop)
+            call, values = program.calls(at, until, job.items)
+            _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
             if report.position < until and not limit.exceeded:
                 raise CallError("SpaceError", f"there are no arguments for {report.position}")
+            if program.timed:
+                shown.watch()
             report.pack()
-            shown[BEGAN] = 0
+            shown.rest()
             report.send_enough()
     except Exception as error:
-        shown[BEGAN] = 0
+        shown.rest()
         failure = limit.describe(error, report.position, stop)
         if report.position < stop:
             report.fail(failure)
     limit.leave()
-    shown[BEGAN] = 0
-    shown[INDEX] = -1
+    shown.end()
 
 
 def _run_group(
-    indices: Iterable[int],
-    arguments: Iterable[Arguments],
-    function: Callable[..., Any],
-    shown: memoryview,
-    timed: bool,
+    call: Callable[[Any], Any],
+    values: Iterable[Any],
     report: Report,
+    shown: Progress,
     limit: MemoryLimit,
 ) -> None:
     """Run some tasks; this loop is all that farm costs for each."""
-    add_result, add_seconds = report.results.append, report.seconds.append
-    clock, clock_ns = time.perf_counter, time.monotonic_ns
+    add_result, seconds, clock = report.results.append, shown.seconds, time.perf_counter
     before = clock()
-    for index, (args, kwargs) in zip(indices, arguments, strict=False):
-        if timed:
-            shown[1] = clock_ns()
-        shown[0] = index
+    for at, value in enumerate(values):
         try:
-            result = function(*args, **kwargs)
+            result = call(value)
         except BaseException as error:  # SystemExit, KeyboardInterrupt: the task's, not the slot's
-            shown[1] = 0
-            report.fail(limit.describe(error, index, index + 1, clock() - before))
+            shown.rest()
+            index, now = report.position, clock()
+            report.fail(limit.describe(error, index, index + 1, now - before))
             if limit.exceeded:
                 return
+            seconds[at] = now - before
             before = clock()
         else:
             add_result(result)
             now = clock()
-            add_seconds(now - before)
+            seconds[at] = now - before
             before = now
-
-
-def _show_beginning(shown: memoryview, index: int, timed: bool) -> None:
-    """Importing the batch's code is part of its first task: it may hang or crash as well."""
-    shown[BEGAN] = time.monotonic_ns() if timed else 0
-    shown[INDEX] = index
 
 
 def _give_up(report: Report) -> None:

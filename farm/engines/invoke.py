@@ -11,15 +11,14 @@ from typing import Any
 
 from farm.batch.command import TemplateError
 from farm.batch.space import Space, from_document
-from farm.batch.spec import CommandCall, PickledCall, PythonCall, decode
+from farm.batch.spec import CommandCall, PickledCall, PythonCall, QueueCall, decode
+from farm.engines.calling import Call, by_both, by_name, by_position, positions
 from farm.engines.command import Command
 from farm.engines.failure import CallError, trace_text
 from farm.engines.memory import SUPPORTED
 from farm.engines.messages import UseProgram
 from farm.engines.packing import Dump, dump_by_value, dump_plain
 from farm.engines.resolve import CoroutineRunner, Function, as_function, load
-
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 _TARGETS_KEPT = 64
 
@@ -73,8 +72,8 @@ class Invocation:
         by_value = isinstance(self._spec.call, PickledCall)
         self.dump: Dump = dump_by_value if by_value else dump_plain
 
-    def function(self) -> Function:
-        """What each task calls, found at the first use.
+    def resolve(self) -> None:
+        """Find what the tasks call, at the first use.
 
         Raises:
             CallError: it cannot be found; the same one every time.
@@ -87,10 +86,9 @@ class Invocation:
             except CallError as error:
                 self._problem = error
                 raise
-        return self._function
 
-    def arguments(self, start: int, stop: int, items: Items | None) -> Iterable[Arguments]:
-        """``(args, kwargs)`` for each index of ``[start, stop)``.
+    def calls(self, start: int, stop: int, items: Items | None) -> tuple[Call, Iterable[Any]]:
+        """What to call for ``[start, stop)``, and the one value for each index.
 
         Args:
             start: first index.
@@ -98,22 +96,31 @@ class Invocation:
             items: the block, if the batch has no space.
 
         Raises:
-            CallError: they cannot be had.
+            CallError: the values cannot be had.
         """
-        if self._space is not None:
-            points = self._space.points(start, stop)
-            if isinstance(self._spec.call, CommandCall):
-                indexed = zip(itertools.count(start), points)
-                return zip(indexed, itertools.repeat({}))
-            return zip(itertools.repeat(()), points)
+        assert self._function is not None
+        if self._space is None:
+            return self._calls_of_items(self._function, start, stop, items)
+        if isinstance(self._spec.call, CommandCall):
+            indexed = zip(itertools.count(start), self._space.points(start, stop))
+            return by_position(self._function), indexed
+        order = positions(self._function, self._space.names) if self._space.is_table else None
+        if order is None:
+            return by_name(self._function), self._space.points(start, stop)
+        rows = self._space.rows(start, stop, order)
+        return self._function if len(order) == 1 else by_position(self._function), rows
+
+    def _calls_of_items(
+        self, function: Function, start: int, stop: int, items: Items | None
+    ) -> tuple[Call, Iterable[Any]]:
         if items is None:
             raise CallError("BlockError", "the batch has no space, and no block came with it")
         found = items.between(start, stop)
         if isinstance(self._spec.call, CommandCall):
-            return (((start + at, kwargs), {}) for at, (_, kwargs) in enumerate(found))
-        if isinstance(self._spec.call, (PythonCall, PickledCall)):
-            return found
-        return zip(found, itertools.repeat({}))
+            return by_position(function), ((start + at, item[1]) for at, item in enumerate(found))
+        if isinstance(self._spec.call, QueueCall):
+            return by_position(function), found
+        return by_both(function), found
 
     def _resolve(self) -> Function:
         self._add_code_dir()

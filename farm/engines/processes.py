@@ -23,10 +23,10 @@ import msgspec
 
 from farm.batch.spec import CommandCall, decode
 from farm.engines.base import Chunk, Ended, EngineError, Event, Program
-from farm.engines.child import BEGAN, INDEX, NUMBERS
 from farm.engines.groups import Leftovers, signal_group
 from farm.engines.launch import prepare_context, start_process
 from farm.engines.memory import SUPPORTED
+from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.respawn import Respawn
 from farm.engines.slot import Slot
 from farm.engines.watch import Watch, make_watch
@@ -70,8 +70,7 @@ class ProcessEngine:
             raise ValueError(f"an engine needs at least one slot, not {slots}")
         self._count = slots
         self._context: BaseContext | None = None
-        self._progress: Any = RawArray("q", NUMBERS * slots)
-        self._shown = memoryview(self._progress).cast("B").cast("q")
+        self._progress: Any = None  # shared with the slots while there are any
         self._programs: dict[int, tuple[Program, float | None, str | None]] = {}
         self._slots: dict[int, Slot] = {}
         self._behind: dict[int, _Work] = {}
@@ -121,6 +120,7 @@ class ProcessEngine:
                 f"the current directory cannot be used ({error.strerror}): change to another one"
             ) from error
         self._context = prepare_context()
+        self._progress = RawArray("B", SLOT_BYTES * self._count)
         # The slots are not daemons, as tasks may have processes of their own; an owner that
         # forgets `stop` would wait for them forever at its end.
         atexit.register(self.stop)
@@ -307,8 +307,8 @@ class ProcessEngine:
     def _start(self, number: int) -> None:
         if self._context is None:
             raise EngineError("the engine has not been started")
-        shown = self._shown[NUMBERS * number : NUMBERS * (number + 1)]
-        shown[INDEX], shown[BEGAN] = -1, 0
+        shown = Progress(memoryview(self._progress), number)
+        shown.end()
         process, pipe = start_process(self._context, number, self._progress)
         slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot
@@ -322,6 +322,7 @@ class ProcessEngine:
         self._watch.until_writable(slot.pipe, slot.pipe.pending)
 
     def _forget_everything(self) -> None:
+        self._progress = None
         self._slots.clear()
         self._behind.clear()
         self._leaving.clear()

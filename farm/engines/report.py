@@ -1,8 +1,8 @@
 """What a slot has to say about the chunk it runs: results collected, packed and sent in order.
 
-The thread that runs tasks only appends to two lists; this is where the second thread may take
-from them at the same time. A list's ``append`` and its slices are atomic, so the thread that
-runs tasks needs no lock for each task.
+The thread that runs tasks appends each result to a list and then writes what the task took; this is
+where the second thread may take both at the same time. Each of these steps is atomic, so the thread
+that runs tasks needs no lock for each task.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
 from farm.engines.pipe import frame
+from farm.engines.progress import MAX_GROUP, Progress
 
 FLUSH_SECONDS = 0.04
 """Finished tasks are sent after this time; what the threads of a slot owe one another comes on
@@ -25,7 +26,6 @@ top, and together they keep below 50 ms."""
 FLUSH_BYTES = 256 << 10
 """Messages are sent when they are this large together, however young they are."""
 
-_MAX_GROUP = 1 << 16
 _GROWTH = 8
 
 
@@ -35,12 +35,14 @@ class Report:
     Args:
         link: the slot's end of its pipe.
         limit: what the tasks may allocate; a result whose pickle is beyond it is a failure.
+        shown: where what each task took is written, after its result was added.
     """
 
-    def __init__(self, link: socket.socket, limit: MemoryLimit) -> None:
+    def __init__(self, link: socket.socket, limit: MemoryLimit, shown: Progress) -> None:
         self.results: list[Any] = []
-        """Results of finished tasks; `seconds` is appended to after it."""
-        self.seconds: list[float] = []
+        """Results of tasks that are done."""
+        self._shown = shown
+        self._taken = 0  # tasks of the group that are packed, or have failed
         self._link = link
         self._limit = limit
         self._packing = threading.Lock()
@@ -57,31 +59,41 @@ class Report:
     @property
     def position(self) -> int:
         """The index after the last task that finished or failed."""
-        return self._next + len(self.seconds)
+        with self._packing:
+            return self._next + len(self.results)
 
     def begin(self, batch: int, start: int, dump: Dump) -> None:
         """A chunk begins; nothing of another is pending."""
         with self._packing:
             self._next = start
             self._dump = dump
+            self._open(1)
             if batch != self._batch:
                 self._batch, self._group = batch, 0
 
-    def group(self) -> int:
-        """How many tasks to run before the next `pack`.
+    def open_group(self, stop: int) -> int:
+        """Begin with the tasks to run before the next `pack`, none beyond ``stop``; where they end.
 
         So many that about `FLUSH_BYTES` are pending then, judged by the results packed last: the
         size of each result is not looked at. A batch begins with one task, as nothing is known.
         """
         by_bytes = int(FLUSH_BYTES / max(self._task_bytes, 1.0))
-        self._group = max(1, min(by_bytes, self._group * _GROWTH, _MAX_GROUP))
-        return self._group
+        self._group = max(1, min(by_bytes, self._group * _GROWTH, MAX_GROUP))
+        with self._packing:
+            return self._open(min(self._group, stop - self._next))
+
+    def _open(self, count: int) -> int:
+        """What was run before is packed: its places can be used again."""
+        self._taken = 0
+        self._shown.begin(self._next, count)
+        return self._next + count
 
     def fail(self, failure: Failure) -> None:
         """Add a failure behind the results of the tasks before it, and send if there is enough."""
         with self._packing:
             self._pack()
             self._add([failure], failure.stop)
+            self._taken += 1
         self.send_enough()
 
     def pack(self) -> None:
@@ -125,18 +137,21 @@ class Report:
         self.flush()
 
     def _pack(self) -> None:
-        count = len(self.seconds)
+        count = len(self.results)
+        if count and self._shown.seconds[self._taken + count - 1] < 0.0:
+            count -= 1  # the first thread is between adding the result and what it took
         if not count:
             return
         self._leave_if_forked()
         messages = self._limit.insist(lambda: self._packed(count))
         size = self._add(messages, self._next + count, count)
+        self._taken += count
         self._task_bytes = size / count
 
     def _packed(self, count: int) -> list[Done | Failure]:
         """The first results, pickled; it changes nothing, so that it can be repeated."""
-        values, seconds = self.results[:count], array("f", self.seconds[:count])
-        return list(pack(values, seconds, self._next, self._dump, self._limit))
+        seconds = array("f", self._shown.seconds[self._taken : self._taken + count].tobytes())
+        return list(pack(self.results[:count], seconds, self._next, self._dump, self._limit))
 
     def _add(self, messages: list[Done | Failure], position: int, count: int = 0) -> int:
         """Put into the outbox what reports the tasks up to ``position``.
@@ -157,7 +172,7 @@ class Report:
             self._outbox += frames
             self._outbox_bytes += size
             self._next = position
-            del self.results[:count], self.seconds[:count]
+            del self.results[:count]
         return size
 
     def _send(self) -> None:

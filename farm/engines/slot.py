@@ -9,7 +9,6 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 from farm.engines.base import Block, Chunk, Event, Program
-from farm.engines.child import BEGAN, INDEX
 from farm.engines.exits import crash_text, exit_text
 from farm.engines.groups import TERM_SECONDS, signal_group
 from farm.engines.hand import Hand
@@ -29,6 +28,7 @@ from farm.engines.messages import (
     encode,
 )
 from farm.engines.pipe import OwnerPipe
+from farm.engines.progress import Progress
 
 PROGRAMS_KEPT = 16
 _DROP_SECONDS = 0.05
@@ -60,12 +60,10 @@ class Slot:
         number: which slot it is, from 0.
         process: started.
         pipe: the owner's end of its pipe.
-        shown: the two numbers it shows (see `farm.engines.child`).
+        shown: what it shows of the task that runs.
     """
 
-    def __init__(
-        self, number: int, process: BaseProcess, pipe: OwnerPipe, shown: memoryview
-    ) -> None:
+    def __init__(self, number: int, process: BaseProcess, pipe: OwnerPipe, shown: Progress) -> None:
         self.number = number
         self.process = process
         self.pipe = pipe
@@ -192,7 +190,7 @@ class Slot:
             return max(self.doom.kill_at, now + _DROP_SECONDS)
         dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
         if self.hands and self.hands[0].timeout is not None:
-            began = self._shown[BEGAN]
+            began = self._shown.began
             # While nothing is timed a task may begin at any moment.
             dues.append((began / 1e9 if began else now) + self.hands[0].timeout)
         return min(dues, default=None)
@@ -215,7 +213,7 @@ class Slot:
             events += heard
         self.process.join(_BROKEN_SECONDS)
         code = self.process.exitcode or 0
-        index = self._shown[INDEX]
+        index = self._shown.index
         blamed = bool(self.hands) and self.hands[0].owes(index) and self._guilty(index)
         if blamed:
             events += self.hands.popleft().blame(index, *self._verdict(code, now))
@@ -238,8 +236,8 @@ class Slot:
         limit = self.hands[0].timeout if self.hands else None
         if limit is None:
             return
-        began, index = self._shown[BEGAN], self._shown[INDEX]
-        if not began or began != self._shown[BEGAN] or now - began / 1e9 < limit:
+        began, index = self._shown.began, self._shown.index
+        if not began or began != self._shown.began or now - began / 1e9 < limit:
             return
         self.kill(Doom("timeout", now + TERM_SECONDS, index, limit))
 
@@ -259,7 +257,7 @@ class Slot:
         return failure
 
     def _verdict(self, code: int, now: float) -> tuple[str, str, float]:
-        began = self._shown[BEGAN]
+        began = self._shown.began
         seconds = now - began / 1e9 if began else 0.0
         if self.doom is not None and self.doom.reason == "timeout":
             return "timeout", _timeout_text(self.doom.limit), seconds

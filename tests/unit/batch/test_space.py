@@ -69,6 +69,36 @@ def check(space: Space, expected: list[dict[str, Any]], cut: int) -> None:
     for outside in (-1, len(expected)):
         with pytest.raises(IndexError):
             space[outside]
+    check_rows(space, expected, start, stop)
+
+
+def check_rows(space: Space, expected: list[dict[str, Any]], start: int, stop: int) -> None:
+    """The rows are the points without their names, in whatever order these are asked for."""
+    if not space.is_table:
+        with pytest.raises(ValueError, match="rows"):
+            space.rows(0, 0, space.names)
+        return
+    for names in (space.names, space.names[::-1]):
+        for first, last in ((0, len(expected)), (start, stop)):
+            rows = space.rows(first, last, names)
+            points = expected[first:last]
+            if len(names) == 1:
+                assert [repr(row) for row in rows] == [repr(p[names[0]]) for p in points]
+            else:
+                assert [repr(row) for row in rows] == [
+                    repr(tuple(point[name] for name in names)) for point in points
+                ]
+    with pytest.raises(IndexError):
+        space.rows(0, len(expected) + 1, space.names)
+    with pytest.raises(ValueError, match="rows"):
+        space.rows(0, 0, [*space.names, "another"])
+
+
+def test_what_a_task_could_change_has_no_rows() -> None:
+    assert matrix({"a": Literal([1, 2])}).is_table
+    assert not matrix({"a": Literal([1, [2]])}).is_table
+    assert not matrix({"a": Literal([1, 2])}, include=[{"b": 3}]).is_table
+    assert not listed([{"a": 1}, {"b": 2}]).is_table
 
 
 def through_the_wire(space: Space) -> Space:
