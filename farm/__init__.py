@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from farm.local import local
+    from farm.pool import Pool
 
 _ERRORS = (
     "AddressError",
@@ -60,6 +61,7 @@ _HOMES = {
     "Outcome": "farm.client.outcome",
     "Session": "farm.client.session",
     "connect": "farm.client.session",
+    "Pool": "farm.pool",
     "local": "farm.local",
     **dict.fromkeys(_ERRORS, "farm.errors"),
 }
@@ -75,6 +77,7 @@ __all__ = [
     "MissingExtraError",
     "NotAuthorisedError",
     "Outcome",
+    "Pool",
     "ProtocolError",
     "RequestError",
     "ServerUnreachableError",

@@ -7,7 +7,7 @@ nor yaml. The encoding is msgpack by msgspec, which validates types while it dec
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -55,7 +55,19 @@ class QueueCall(msgspec.Struct, frozen=True, tag="queue"):
     """Each item brings its own call: ``(target, args, kwargs)`` of a plain `put`."""
 
 
-Call = PythonCall | PickledCall | CommandCall | QueueCall
+class EachCall(msgspec.Struct, frozen=True, tag="each"):
+    """Each item brings its own call: the bytes of a pickled ``(function, args, kwargs)``.
+
+    One that cannot be unpickled is a failure of its own task, as nothing else is in these bytes.
+
+    Args:
+        python: the version whose bytecode functions that travel by value are.
+    """
+
+    python: str
+
+
+Call = PythonCall | PickledCall | CommandCall | QueueCall | EachCall
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -104,6 +116,8 @@ class Spec(msgspec.Struct, frozen=True):
             the arguments travel as blocks of pickled items.
         files: the Python files that are shipped, by name.
         digest: SHA-256 (hex) over ``files``; empty if there are none.
+        items: what each item of a function's blocks is: ``both`` for ``(args, kwargs)``, ``one``
+            for its only argument, ``star`` for a tuple of them.
     """
 
     name: str
@@ -112,6 +126,7 @@ class Spec(msgspec.Struct, frozen=True):
     space: dict[str, Any] | None = None
     files: dict[str, bytes] = {}
     digest: str = ""
+    items: Literal["both", "one", "star"] = "both"
 
 
 class _Outline(msgspec.Struct, frozen=True):

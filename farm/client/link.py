@@ -89,11 +89,16 @@ class Link:
             raise
         return channel
 
-    def ask(self, request: Message) -> Future[Message]:
+    def ask(self, request: Message, *, drain: bool = True) -> Future[Message]:
         """Send a request; its answer comes as the future's result.
 
         The future's exception is a `RequestError` if the server refuses, another `FarmError` if
-        the link is given up.
+        the link is given up. Its callbacks are called by the link's own thread: they must not wait.
+
+        Args:
+            request: what is asked.
+            drain: wait until it is on its way. The link's own thread must not, nor whoever has a
+                lock that it needs: nobody would read meanwhile.
         """
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
@@ -115,12 +120,24 @@ class Link:
                 )
         try:
             channel.write(frame)
+            if drain:
+                channel.drain()
+        except OSError as error:
+            self._broken(channel, error)
+        return future
+
+    def drain(self) -> None:
+        """Wait until what was asked is on its way, so that nobody outruns the network."""
+        channel = self._channel
+        try:
             channel.drain()
         except OSError as error:
-            # The reader sees the same, connects again and sends what is unanswered.
-            log.debug("sending to %s failed: %s", self.address, error)
-            channel.close()
-        return future
+            self._broken(channel, error)
+
+    def _broken(self, channel: Channel, error: OSError) -> None:
+        """The reader sees the same, connects again and sends what is unanswered."""
+        log.debug("sending to %s failed: %s", self.address, error)
+        channel.close()
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
         """Send a request and wait for its answer.
@@ -178,8 +195,11 @@ class Link:
                 channel.write(codec.encode(number, request))
 
     def _is_to_wait(self, number: int, body: Message) -> bool:
-        """Whether a request is to be sent once more, a little later."""
-        if not isinstance(body, Refused) or body.code != "busy":
+        """Whether a request is to be sent once more, a little later.
+
+        The server was too busy for it, or for one that it follows: they keep their order.
+        """
+        if not isinstance(body, Refused) or body.code not in ("busy", "early"):
             self._busy.pop(number, None)
             return False
         now = time.monotonic()

@@ -91,20 +91,27 @@ def call_of(function: Callable[..., Any]) -> specs.Call:
     """
     if not callable(function):
         raise UsageError(f"{function!r} cannot be called: submit a file's path or a function")
-    module = getattr(function, "__module__", None) or ""
     name = getattr(function, "__qualname__", "")
-    if module not in ("", "__main__", "__mp_main__") and "<" not in name:
-        found: Any = sys.modules.get(module)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is function:
-            return specs.PythonCall(f"{module}:{name}")
+    if can_be_imported(function):
+        return specs.PythonCall(f"{function.__module__}:{name}")
     try:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return specs.PickledCall(byvalue.dumps(function), name or repr(function), python)
     except Exception as error:
         # Pickling runs the object's own methods, which may raise anything.
         raise UsageError(f"{function!r} cannot be sent to nodes: {error}") from error
+
+
+def can_be_imported(function: Any) -> bool:
+    """Whether it is what its module has under its name, so that its name is enough."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", "")
+    if module in ("", "__main__", "__mp_main__") or "<" in name:
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is function
 
 
 def blocks_of(params: Iterable[Mapping[str, Any]]) -> Iterator[Block]:

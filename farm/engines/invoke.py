@@ -11,7 +11,7 @@ from typing import Any
 
 from farm.batch.command import TemplateError
 from farm.batch.space import Space, from_document
-from farm.batch.spec import CommandCall, PickledCall, PythonCall, QueueCall, decode
+from farm.batch.spec import CommandCall, EachCall, PickledCall, PythonCall, QueueCall, decode
 from farm.engines.calling import Call, by_both, by_name, by_position, positions
 from farm.engines.command import Command
 from farm.engines.failure import CallError, trace_text
@@ -69,7 +69,7 @@ class Invocation:
         self._space: Space | None = None
         self.memory = self._spec.options.memory if SUPPORTED else None
         self.timed = self._spec.options.timeout is not None
-        by_value = isinstance(self._spec.call, PickledCall)
+        by_value = isinstance(self._spec.call, PickledCall | EachCall)
         self.dump: Dump = dump_by_value if by_value else dump_plain
 
     def resolve(self) -> None:
@@ -118,7 +118,9 @@ class Invocation:
         found = items.between(start, stop)
         if isinstance(self._spec.call, CommandCall):
             return by_position(function), ((start + at, item[1]) for at, item in enumerate(found))
-        if isinstance(self._spec.call, QueueCall):
+        if isinstance(self._spec.call, EachCall) or self._spec.items == "one":
+            return function, found
+        if isinstance(self._spec.call, QueueCall) or self._spec.items == "star":
             return by_position(function), found
         return by_both(function), found
 
@@ -136,6 +138,8 @@ class Invocation:
             return as_function(found, call.name, self._runner, must_run=False)
         if isinstance(call, CommandCall):
             return self._command(call)
+        if isinstance(call, EachCall):
+            return _call_pickled
         return self._call_item
 
     def _add_code_dir(self) -> None:
@@ -165,6 +169,11 @@ class Invocation:
             return as_function(found, target, self._runner, must_run=False)
 
         return find
+
+
+def _call_pickled(data: bytes) -> Any:
+    function, args, kwargs = _unpickle(data, "the call")
+    return function(*args, **kwargs)
 
 
 def _check_version(call: PickledCall) -> None:

@@ -118,7 +118,7 @@ class Core(Turns):
                 self.ledger.extend(batch, block.stop)
             elif block.stop > state.total:
                 raise RequestError(
-                    "bad-request", f"the next block of batch {batch} begins at {state.total}"
+                    "early", f"the next block of batch {batch} begins at {state.total}"
                 )
         if close:
             self.ledger.close(batch)

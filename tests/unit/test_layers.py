@@ -60,7 +60,8 @@ ALLOWED = {
         "config",
         *BELOW,
     },
-    "__init__": {"client", "local", *BELOW},
+    "pool": {"client", "local", *BELOW},
+    "__init__": {"client", "local", "pool", *BELOW},
     "__main__": {"cli"},
 }
 

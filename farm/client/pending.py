@@ -1,0 +1,235 @@
+"""Results of a pool that are still to come, as `multiprocessing.pool` knows them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from multiprocessing import TimeoutError as PoolTimeoutError
+from typing import Any
+
+log = logging.getLogger("farm.client")
+
+Callback = Callable[[Any], object]
+
+_OPEN, _DONE, _FAILED = range(3)
+
+_TELL_EVERY = 100
+"""Results taken from an iterator after which whoever makes calls looks whether there is room."""
+
+
+class AsyncResult:
+    """What `Pool.apply_async` gives: one result that is still to come.
+
+    Args:
+        changed: notified whenever a result of the pool has come; all of them share it.
+        callback: called with the value when it is there, by the thread that brings it.
+        error_callback: called with the exception if it failed.
+
+    Example:
+        >>> pool.apply_async(pow, (2, 10)).get()                # doctest: +SKIP
+        1024
+    """
+
+    def __init__(
+        self,
+        changed: threading.Condition,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> None:
+        self._changed = changed
+        self._callback = callback
+        self._error_callback = error_callback
+        self._state = _OPEN
+        self._value: Any = None
+
+    def ready(self) -> bool:
+        """Whether it has come."""
+        return self._state != _OPEN
+
+    def successful(self) -> bool:
+        """Whether it is a value.
+
+        Raises:
+            ValueError: it has not come.
+        """
+        if self._state == _OPEN:
+            raise ValueError(f"{self!r} not ready")
+        return self._state == _DONE
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has come.
+
+        Args:
+            timeout: seconds; None for as long as it takes.
+        """
+        if self._state == _OPEN:
+            with self._changed:
+                self._changed.wait_for(self.ready, timeout)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The value, once it has come.
+
+        Args:
+            timeout: seconds; None for as long as it takes.
+
+        Raises:
+            multiprocessing.TimeoutError: it has not come by then.
+            Exception: what the call raised, with the remote traceback as its cause.
+        """
+        self.wait(timeout)
+        if self._state == _OPEN:
+            raise PoolTimeoutError
+        if self._state == _FAILED:
+            raise self._value
+        return self._value
+
+    def settle(self, value: Any) -> None:
+        """It has come. Whoever calls this notifies ``changed``."""
+        self._value, self._state = value, _DONE
+        self._call_back(self._callback, value)
+
+    def fail(self, error: BaseException) -> None:
+        """It has failed. Whoever calls this notifies ``changed``."""
+        self._value, self._state = error, _FAILED
+        self._call_back(self._error_callback, error)
+
+    def _call_back(self, callback: Callback | None, value: Any) -> None:
+        self._callback = self._error_callback = None
+        if callback is None:
+            return
+        try:
+            callback(value)
+        except Exception:
+            # The thread that brings results goes on: other calls wait for it.
+            log.exception("a callback of a pool failed")
+
+
+class MapResult(AsyncResult):
+    """What `Pool.map_async` gives: a list of results, of which the first exception is raised.
+
+    Args:
+        changed, callback, error_callback: as for `AsyncResult`.
+        total: how many results there will be.
+    """
+
+    def __init__(
+        self,
+        changed: threading.Condition,
+        total: int,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> None:
+        super().__init__(changed, callback, error_callback)
+        self._values: list[Any] = [None] * total
+        self._left = total
+        self._error: BaseException | None = None
+        if not total:
+            self.settle([])
+
+    def put(self, start: int, values: list[Any]) -> None:
+        """Results from the index ``start`` on."""
+        self._values[start : start + len(values)] = values
+        self._count(len(values))
+
+    def put_error(self, index: int, error: BaseException) -> None:
+        """One of the calls failed; the others go on."""
+        del index
+        self._error = self._error or error
+        self._count(1)
+
+    def _count(self, came: int) -> None:
+        self._left -= came
+        if self._left:
+            return
+        if self._error is None:
+            self.settle(self._values)
+        else:
+            self.fail(self._error)
+
+
+class ResultIterator:
+    """What `Pool.imap` gives: results one by one.
+
+    Args:
+        changed: as for `AsyncResult`.
+        ahead: calls that may be made beyond those whose results were taken.
+        ordered: in the order of the calls, else as they come.
+    """
+
+    def __init__(self, changed: threading.Condition, ahead: int, *, ordered: bool) -> None:
+        self._changed = changed
+        self._ahead = ahead
+        self._ordered = ordered
+        self._arrivals = itertools.count()
+        self._came: dict[int, tuple[bool, Any]] = {}
+        self._taken = 0
+        self._total: int | None = None
+        self._end: BaseException | None = None
+
+    def __iter__(self) -> ResultIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result.
+
+        Args:
+            timeout: seconds; None for as long as it takes.
+
+        Raises:
+            StopIteration: there are no more.
+            multiprocessing.TimeoutError: it has not come by then.
+            Exception: what the call raised.
+        """
+        found = self._came.pop(self._taken, None) or self._wait(timeout)
+        self._taken += 1
+        if self._taken % _TELL_EVERY == 0:
+            with self._changed:
+                self._changed.notify_all()
+        ok, value = found
+        if not ok:
+            raise value
+        return value
+
+    def _wait(self, timeout: float | None) -> tuple[bool, Any]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken in self._came or self._is_over, timeout)
+            found = self._came.pop(self._taken, None)
+            if found is not None:
+                return found
+            if not self._is_over:
+                raise PoolTimeoutError
+            if self._end is not None:
+                raise self._end
+            raise StopIteration
+
+    @property
+    def _is_over(self) -> bool:
+        return self._end is not None or self._taken == self._total
+
+    def has_room(self, made: int, more: int) -> bool:
+        """Whether ``more`` calls may follow the ``made`` ones."""
+        return made == self._taken or made + more - self._taken <= self._ahead
+
+    def put(self, start: int, values: list[Any]) -> None:
+        """Results from the index ``start`` on."""
+        places = range(start, start + len(values)) if self._ordered else self._arrivals
+        self._came.update((place, (True, v)) for v, place in zip(values, places, strict=False))
+
+    def put_error(self, index: int, error: BaseException) -> None:
+        """One of the calls failed; the others go on."""
+        self._came[index if self._ordered else next(self._arrivals)] = False, error
+
+    def close(self, total: int) -> None:
+        """No further calls are made: there are ``total`` results."""
+        with self._changed:
+            self._total = total
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """There will be no more results than have come. Whoever calls this notifies ``changed``."""
+        self._end = self._end or error

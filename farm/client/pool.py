@@ -1,0 +1,272 @@
+"""`farm.Pool`: `multiprocessing.Pool`, whose processes are those of a farm."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from farm.batch import spec as specs
+from farm.client import byvalue, mapping
+from farm.client.pending import AsyncResult, Callback, MapResult, ResultIterator
+from farm.client.stream import CallStream
+from farm.client.submission import can_be_imported
+
+if TYPE_CHECKING:
+    from farm.client.session import Session
+
+AHEAD = 20_000
+"""Calls of `imap` that may be on the farm, or have results that nobody has taken yet."""
+
+_PLAIN = frozenset({bool, bytes, complex, float, int, str, type(None)})
+
+
+class SessionPool:
+    """A pool on a session's farm; `farm.Pool` makes both.
+
+    Args:
+        session: closed with the pool.
+        options: of everything that is called; those of a batch without any if not given.
+    """
+
+    def __init__(self, session: Session, options: specs.Options | None = None) -> None:
+        self._session = session
+        self._options = options = options or specs.Options()
+        self._changed = threading.Condition()
+        self._stream = CallStream(session.link, self._changed, "pool", options)
+        self._mappings: set[mapping.Mapping] = set()
+        self._feeders: list[threading.Thread] = []
+        self._state: Literal["open", "closed", "terminated"] = "open"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._state} on {self._session.address}>"
+
+    # -- single calls -------------------------------------------------------------------------
+
+    def apply(
+        self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}
+    ) -> Any:
+        """Call a function on the farm, and wait for its result.
+
+        Raises:
+            Exception: what it raised.
+
+        Example:
+            >>> pool.apply(pow, (2, 10))                        # doctest: +SKIP
+            1024
+        """
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> AsyncResult:
+        """Call a function on the farm; its result is to come."""
+        self._check_open()
+        result = AsyncResult(self._changed, callback, error_callback)
+        try:
+            data = _pickled_call(func, tuple(args), dict(kwds))
+        except Exception as error:
+            # As in `multiprocessing.Pool`, what cannot be sent is the result; pickling runs the
+            # objects' own methods, which may raise anything.
+            result.fail(error)
+        else:
+            self._stream.add(data, result)
+        return result
+
+    # -- many calls ---------------------------------------------------------------------------
+
+    def map(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> list[Any]:
+        """Call a function with each item; the results in order.
+
+        Args:
+            func: takes one argument.
+            iterable: read to its end before anything is awaited.
+            chunksize: how many calls a process may be given at a time; as the farm sees fit if not
+                given, by what they take.
+
+        Raises:
+            Exception: what the first call that failed raised.
+
+        Example:
+            >>> pool.map(abs, [-1, 2, -3])                      # doctest: +SKIP
+            [1, 2, 3]
+        """
+        values: list[Any] = self._map(func, iterable, "one", chunksize).get()
+        return values
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> AsyncResult:
+        """As `map`; the list is to come."""
+        return self._map(func, iterable, "one", chunksize, callback, error_callback)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """As `map`, with each item unpacked: ``func(*item)``."""
+        values: list[Any] = self._map(func, iterable, "star", chunksize).get()
+        return values
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> AsyncResult:
+        """As `starmap`; the list is to come."""
+        return self._map(func, iterable, "star", chunksize, callback, error_callback)
+
+    def imap(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> ResultIterator:
+        """As `map`, one result after the other, as soon as it and all before it are there.
+
+        The iterable may be endless: at most `AHEAD` of its items are on the farm at a time, or have
+        results that were not taken.
+        """
+        return self._imap(func, iterable, chunksize, ordered=True)
+
+    def imap_unordered(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> ResultIterator:
+        """As `imap`, in the order in which the results come."""
+        return self._imap(func, iterable, chunksize, ordered=False)
+
+    def _map(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        items: Literal["one", "star"],
+        size: int | None,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> MapResult:
+        self._check_open()
+        _check_size(size)
+        arguments: Collection[Any] = (
+            iterable if isinstance(iterable, Collection) else list(iterable)
+        )
+        result = MapResult(self._changed, len(arguments), callback, error_callback)
+        if len(arguments):
+            self._begin(func, items, result).send(arguments, size)
+        return result
+
+    def _imap(
+        self, func: Callable[..., Any], iterable: Iterable[Any], size: int | None, *, ordered: bool
+    ) -> ResultIterator:
+        self._check_open()
+        _check_size(size)
+        results = ResultIterator(self._changed, AHEAD, ordered=ordered)
+        calls = self._begin(func, "one", results)
+
+        def feed() -> None:
+            try:
+                results.close(calls.send(iterable, size, results.has_room))
+            except BaseException as error:
+                # Whoever takes the results is told, as it has no other way to know.
+                results.fail(error)
+                calls.page_over()
+
+        thread = threading.Thread(target=feed, name="farm-imap", daemon=True)
+        self._feeders = [one for one in self._feeders if one.is_alive()] + [thread]
+        thread.start()
+        return results
+
+    def _begin(
+        self, func: Callable[..., Any], items: Literal["one", "star"], sink: mapping.Sink
+    ) -> mapping.Mapping:
+        made = mapping.Mapping(
+            self._session.link, self._changed, func, items, self._options, sink, self._over
+        )
+        with self._changed:
+            self._mappings.add(made)
+        return made
+
+    def _over(self, ended: mapping.Mapping) -> None:
+        with self._changed:
+            self._mappings.discard(ended)
+            self._changed.notify_all()
+
+    # -- its end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Take no further calls; those that were made go on."""
+        if self._state == "open":
+            self._state = "closed"
+            self._stream.close()
+
+    def terminate(self) -> None:
+        """Give up everything that has no result, and let go of the farm."""
+        if self._state == "terminated":
+            return
+        self._state = "terminated"
+        self._stream.cancel()
+        with self._changed:
+            mappings = list(self._mappings)
+        for made in mappings:
+            made.cancel()
+        self._stream.stop()
+        self._session.close()
+
+    def join(self) -> None:
+        """Wait until everything that was called has a result.
+
+        Raises:
+            ValueError: the pool is still open.
+        """
+        if self._state == "open":
+            raise ValueError("Pool is still running")
+        for thread in self._feeders:
+            thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._stream.open_calls and not self._mappings)
+        self.terminate()
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise ValueError("Pool not running")
+
+    def __enter__(self) -> SessionPool:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.terminate()
+
+
+def _check_size(size: int | None) -> None:
+    if size is not None and size < 1:
+        raise ValueError(f"Chunksize must be 1+, not {size}")
+
+
+def _pickled_call(func: Callable[..., Any], args: tuple[Any, ...], kwds: dict[str, Any]) -> bytes:
+    """A call, by the quickest way that is right for it."""
+    call = (func, args, kwds)
+    plain = all(type(value) in _PLAIN for value in (*args, *kwds.values()))
+    if plain and can_be_imported(func):
+        return pickle.dumps(call, 5)
+    return byvalue.dumps(call)
