@@ -126,9 +126,11 @@ class Dialogue:
                 yield self._ask(GetSpec(batch))
         for batch, index in self.node.missing_blocks():
             yield self._ask(GetBlock(batch, index))
+        want = self.node.want(idle)
         while has_room() and (report := self.node.delivery.report(self._number + 1)):
+            report.want, want = want, None
             yield self._ask(report)
-        if want := self.node.want(idle):
+        if want:
             yield 0, want
         for batch in self.node.forget_idle():
             self._forget(batch)

@@ -15,7 +15,7 @@ from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
 from farm.engines import base
 from farm.shelf import MemoryShelf, Shelf
-from farm.wire.leases import Held, Lease, Want
+from farm.wire.leases import Held, Lease, Want, remaining
 from farm.wire.messages import Block, Failure
 
 CHUNK_SECONDS = 0.04
@@ -92,7 +92,8 @@ class Node:
 
     def lease(self, lease: Lease) -> None:
         """Work has come."""
-        self._wanted = (0, 0)
+        tasks = sum(stop - start for start, stop in lease.ranges)
+        self._wanted = remaining(*self._wanted, tasks)
         work = self._work.setdefault(lease.batch, Work(lease.batch))
         self._work.move_to_end(lease.batch)
         work.mean = lease.mean or work.mean

@@ -37,6 +37,7 @@ from farm.wire.greeting import Reprieve, greet, pause_before
 from farm.wire.leases import Joined
 from farm.wire.messages import Message
 from farm.wire.opening import CONNECT_SECONDS, connect
+from farm.wire.readiness import wait_readable
 
 log = logging.getLogger("farm.worker")
 
@@ -167,9 +168,9 @@ class Worker:
     # -- the loop -----------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        self._wait()
-        while self._woken.poll():
-            self._woken.recv_bytes()
+        if self._woken in self._wait():
+            while self._woken.poll():
+                self._woken.recv_bytes()
         self._take_connection()
         self._node.events(self._engine.poll())
         if self._channel is not None:
@@ -181,7 +182,7 @@ class Worker:
         self._node.feed(self._engine)
         self._speak()
 
-    def _wait(self) -> None:
+    def _wait(self) -> list[Any]:
         waitables: list[Any] = [self._woken, *self._engine.waitables()]
         seconds = LOOP_SECONDS
         if self._channel is not None:
@@ -193,7 +194,7 @@ class Worker:
             seconds = min(seconds, wanted)
         if self._deadline is not None:
             seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
-        connection.wait(waitables, seconds)
+        return wait_readable(waitables, seconds)
 
     def _speak(self) -> None:
         """Say what the server is to know, if it can be told."""

@@ -192,6 +192,10 @@ class RangeSet:
         """
         if _is_empty(start, stop):
             return
+        if self._lasts and start == self._lasts[-1]:  # the most frequent case, without a search
+            self._stops[-1][-1] = self._lasts[-1] = stop
+            self._count += stop - start
+            return
         block, low, end, high = self._span(start, stop, bisect_left, bisect_right)
         if (block, low) < (end, high):
             start = min(start, self._starts[block][low])
@@ -257,7 +261,11 @@ class RangeSet:
             cut = min(stop, start + n)
             taken.append((start, cut))
             n -= cut - start
-            self._splice(0, 0, 0, 1, [(cut, stop)] if cut < stop else [])
+            if cut < stop:
+                self._starts[0][0] = cut
+                self._count -= cut - start
+            else:
+                self._splice(0, 0, 0, 1, [])
         return taken
 
     def take_back(self, n: int) -> list[Range]:

@@ -6,15 +6,28 @@ node has so many.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from farm.batch.ranges import RangeSet
 from farm.server.states import Batch, Node, Range
 
+_FEW = 4
+"""Ranges that are added one by one: making a set of them would take longer."""
 
-def hold(state: Batch, node: Node, ranges: RangeSet) -> None:
+
+def hold(state: Batch, node: Node, ranges: Collection[Range] | RangeSet) -> None:
     """The ranges, which nobody has, are leased to the node."""
-    held = state.leased.setdefault(node.id, RangeSet())
+    held = state.leased.get(node.id)
+    if held is None:
+        held = state.leased[node.id] = RangeSet()
     before = held.count
-    held |= ranges
+    if isinstance(ranges, RangeSet):
+        held |= ranges
+    elif len(ranges) <= _FEW:
+        for start, stop in ranges:
+            held.add(start, stop)
+    else:
+        held |= RangeSet(ranges)
     _changed(state, before, held.count, node.slots)
     node.batches.add(state.id)
 

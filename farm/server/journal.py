@@ -6,6 +6,7 @@ that. `farm.server.database` opens the file, `farm.server.reading` reads it.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
 from pathlib import Path
@@ -44,10 +45,13 @@ class Journal(Reader):
 
     def __init__(self, directory: Path, durability: str = "process") -> None:
         self.path = directory / FILE_NAME
+        self._name: str | None = None  # of the file, as SQLite knows it
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._shares: dict[tuple[int, str], tuple[int, float]] = {}
         self.pending_bytes = 0
         """Of results that wait for `commit`."""
+        self.has_new_batch = False
+        """Whether a batch waits for `commit`: its id is not sure to be its own."""
         super().__init__(self._open(directory, durability))
         try:
             self.server: str = self._identity()
@@ -67,8 +71,9 @@ class Journal(Reader):
 
     def _file(self) -> tuple[int, int] | None:
         """Which file lies at the journal's place by now; None for one in memory alone."""
-        path = self._db.execute("PRAGMA database_list").fetchone()[2]
-        found = Path(path).stat() if path else None
+        if self._name is None:
+            self._name = str(self._db.execute("PRAGMA database_list").fetchone()[2])
+        found = os.stat(self._name) if self._name else None  # noqa: PTH116 - with each commit
         return found and (found.st_dev, found.st_ino)
 
     def check_there(self) -> None:
@@ -125,11 +130,13 @@ class Journal(Reader):
                 self._db.execute("ROLLBACK")
             raise
         self._pending.clear()
+        self.has_new_batch = False
         self._shares.clear()
         self.pending_bytes = 0
 
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
+        self.has_new_batch = True
         self._write(
             "INSERT INTO batches (id, token, name, total, options, spec, digest, open, submitted,"
             " paused, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

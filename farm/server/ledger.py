@@ -253,7 +253,7 @@ class Ledger:
         ranges += state.pending.take(size - size_of(ranges), MAX_RANGES - len(ranges))
         if state.pace is not None:
             state.pace.take(size_of(ranges), now)
-        hold(state, self.nodes[node], RangeSet(ranges))
+        hold(state, holder, ranges)
         self.rank(state)
         return Grant(state.id, ranges, state.mean)
 
@@ -264,7 +264,7 @@ class Ledger:
         ranges = state.again.take(1, self.nodes[node].name, alone=True) or state.pending.take(1)
         if not ranges:
             return None
-        hold(state, self.nodes[node], RangeSet(ranges))
+        hold(state, self.nodes[node], ranges)
         self.rank(state)
         return ranges[0][0]
 

@@ -19,7 +19,7 @@ from farm.server.complaints import Complaints
 from farm.server.core import Core
 from farm.server.networks import network_of
 from farm.server.peers import Peer
-from farm.server.states import Grant, Node, Verdict
+from farm.server.states import Grant, Node, Verdict, size_of
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
@@ -34,6 +34,7 @@ from farm.wire.leases import (
     Recall,
     Report,
     Want,
+    remaining,
 )
 from farm.wire.messages import MAX_ITEMS, Block, Done, GetNodes, NodeInfo, Nodes, Range
 
@@ -274,7 +275,9 @@ class NodeDesk:
     def want(self, peer: Peer, number: int, request: Want) -> None:
         """A node has room."""
         del number
-        node = self._node_of(peer)
+        self._want(self._node_of(peer), request)
+
+    def _want(self, node: NodeState, request: Want) -> None:
         if self._core.ledger.nodes[node.id].draining:
             return
         node.want = max(0, min(request.free, node.slots))
@@ -284,7 +287,11 @@ class NodeDesk:
 
     def hand_out(self) -> None:
         """Lease what is pending to the nodes that want some, longest waiting first."""
-        for node in list(self._wanting.values()):
+        if self._core.ledger.exhausted:
+            return
+        waiting = deque(self._wanting.values())
+        while waiting:
+            node = waiting.popleft()
             if node.want and node.peer is not None:
                 grant = self._core.lease(node.id, node.token, node.want, node.idle)
                 if grant is None and self._core.ledger.exhausted:
@@ -292,8 +299,13 @@ class NodeDesk:
                 if grant is None:
                     continue  # there is something, but not for this node
                 self._send(node, node.peer, grant)
-            node.want = 0
+                node.want, node.idle = remaining(node.want, node.idle, size_of(grant.ranges))
+            else:
+                node.want = 0  # its connection is gone, or it wants nothing any more
             del self._wanting[node.id]
+            if node.want:  # of another batch, after those that have had nothing yet
+                self._wanting[node.id] = node
+                waiting.append(node)
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         lease = Lease(
@@ -345,6 +357,8 @@ class NodeDesk:
                 node.failed += 1
         for batch, ranges in returned.items():
             self._core.give_back(node.id, batch, ranges)
+        if request.want is not None:
+            self._want(node, request.want)
         self._core.answer(lambda: peer.reply(number, Done()))
 
     def _take(self, node: NodeState, part: Part) -> None:

@@ -160,6 +160,12 @@ class Turns:
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        ahead = self._stalled is None and not self.journal.has_new_batch
+        if ahead:
+            # What nodes begin while this is written need not wait for it: no lease is journalled
+            # that does not bind, and what it names was there before, or comes again with the
+            # request that was not acknowledged. Only a new batch's number could become another's.
+            self._guarded(self._hand_out)
         try:
             self.journal.commit()
         except sqlite3.OperationalError as error:
@@ -177,7 +183,8 @@ class Turns:
         turn, self._turn = self._turn, _Turn()
         for send, _ in turn.answers:
             self._guarded(send)
-        self._guarded(self._hand_out)
+        if not ahead:
+            self._guarded(self._hand_out)
         for batch in turn.touched:
             self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
         self._ending = False

@@ -8,13 +8,13 @@ do wait, are given the same object under one deadline.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import threading
 import time
 
 from farm.errors import ProtocolError
 from farm.wire.frames import LARGEST, MAX_FRAME, FrameReader, header
+from farm.wire.readiness import READ, WRITE, wait_for
 from farm.wire.tunnel import Tunnel, TunnelError
 
 SEND_SECONDS = 60.0
@@ -27,11 +27,6 @@ _READ_BYTES = 256 * 1024
 
 VANISHED_SECONDS = 30.0
 """A peer that acknowledges nothing of what was sent for so long has vanished."""
-
-
-# A selector for one wait: poll needs no descriptor of its own, Windows has only select.
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def tune(sock: socket.socket) -> None:
@@ -200,7 +195,7 @@ class Channel:
         while True:
             pending = not self.flush()
             left = max(0.0, deadline - time.monotonic())
-            event = self._select(READ | WRITE if pending else READ, left)
+            event = wait_for(self._sock, READ | WRITE if pending else READ, left)
             if event & READ:
                 return True
             if not event and left == 0.0:
@@ -213,16 +208,7 @@ class Channel:
             OSError: the connection is lost, or its peer takes nothing any more.
         """
         while not self.flush():
-            self._select(WRITE, SEND_SECONDS)
-
-    def _select(self, wanted: int, seconds: float) -> int:
-        """Which of the wanted events the socket has, 0 if none came in time."""
-        with _Selector() as selector:
-            try:
-                selector.register(self._sock, wanted)
-            except ValueError as error:
-                raise OSError("the connection is closed") from error
-            return next((event for _, event in selector.select(seconds)), 0)
+            wait_for(self._sock, WRITE, SEND_SECONDS)
 
     def receive(self, deadline: float) -> bytes:
         """The next frame, waited for until ``deadline`` (of `time.monotonic`).

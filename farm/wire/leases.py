@@ -56,11 +56,18 @@ class Joined(Message):
 class Want(Message):
     """The node has room for ``free`` slots' work; replaces what it said before. No answer.
 
-    ``idle`` of these slots have nothing to run; the work of the others would wait on the node.
+    ``idle`` of these slots have nothing to run; the work of the others would wait on the node. A
+    lease takes a slot of both for each of its tasks, on either side, so that it need not be said
+    again.
     """
 
     free: Int
     idle: Int = 0
+
+
+def remaining(free: int, idle: int, tasks: int) -> tuple[int, int]:
+    """What of a `Want` is left after a lease of so many tasks."""
+    return max(0, free - tasks), max(0, idle - tasks)
 
 
 class Lease(Message):
@@ -111,12 +118,14 @@ class Failed(Message):
 class Report(Message):
     """What came of a node's leases. Answered by `Done` once it is journalled.
 
-    ``returned`` are ranges the node could not run (a slot died beneath them).
+    ``returned`` are ranges the node could not run (a slot died beneath them). ``want`` is what the
+    node has room for by now, as if it had said so after the report.
     """
 
     parts: Annotated[list[Part], Few]
     failed: Annotated[list[Failed], Few]
     returned: Annotated[list[Held], Few]
+    want: Want | None = None
 
 
 class Beat(Message):
