@@ -19,6 +19,9 @@ Measure farm and its peers in the same run, on the same work. Prints every figur
 farm's to those of its peers (medians of the ratios of each repeat), and whether limits were kept.
 A peer that is not installed, or does not start, is left out. Fails if a limit is missed."""
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, which a shell gives to what the signal ends."""
+
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line; ends the program where it is wrong."""
@@ -34,7 +37,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--huge-tasks", type=_positive, default=Plan.huge, help="of the case huge")
     parser.add_argument("--without-peers", action="store_true", help="measure farm alone")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the JSON is written")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="for the JSON; else said at the end"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table there, too")
     return parser.parse_args(arguments)
 
@@ -68,6 +73,7 @@ def main(arguments: list[str]) -> int:
         outcomes.append(run_case(CASES[name], scope, _say))
         print("\n" + "\n".join(report.lines(outcomes[-1])), flush=True)
         _write(options, outcomes, (where, versions, head))
+    print(f"\nAll values are in {options.json}")
     return _verdict(outcomes, is_trial=options.scale < 1)
 
 
@@ -94,7 +100,7 @@ def _write(
 def _verdict(outcomes: list[Outcome], *, is_trial: bool) -> int:
     failed = [outcome for outcome in outcomes if outcome.error]
     missed = report.missed(outcomes)
-    print("\n" + "\n".join(missed or ["Every limit was kept."]))
+    print("\n".join(missed or ["Every limit was kept."]))
     if is_trial:
         print("This was a trial at a smaller scale: limits are shown, and fail nothing.")
         return int(bool(failed))
@@ -102,4 +108,7 @@ def _verdict(outcomes: list[Outcome], *, is_trial: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

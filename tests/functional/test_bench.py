@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -53,6 +54,7 @@ def test_farm_alone_in_small(tmp_path: Path) -> None:
     assert found["machine"]["cores"] >= 1
     assert found["versions"]["farm"]
     assert "This was a trial" in out
+    assert f"All values are in {tmp_path / 'bench.json'}" in out
     assert "| throughput | tasks | farm |" in (tmp_path / "bench.md").read_text()
     assert not [left for left in tmp_path.iterdir() if left.name.startswith("fb-")]
 
@@ -95,6 +97,30 @@ def test_what_a_measurement_leaves_is_ended() -> None:
     finally:
         left.kill()
         left.wait()
+
+
+def test_ctrl_c_ends_it_with_all_that_it_has_started(tmp_path: Path) -> None:
+    name, value = MARK, uuid.uuid4().hex
+    running = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--only", "idle", "--without-peers",
+         "--json", str(tmp_path / "bench.json")],
+        cwd=ROOT, env={**os.environ, name: value, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        # The runner, the measurement, the server, and the node with at least one slot.
+        wait_until(lambda: len(marked(f"{name}={value}")) >= 5)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=SECONDS)
+
+        assert running.returncode == 130
+        assert "Traceback" not in said
+        assert marked(f"{name}={value}") == []
+        assert not list(tmp_path.glob("fb-*"))
+    finally:
+        end_marked(f"{name}={value}", 0.0)
+        running.wait(SECONDS)
 
 
 def test_a_cluster_works_and_is_stopped(tmp_path: Path) -> None:
