@@ -106,6 +106,15 @@ def test_the_lowest_version_that_is_allowed_is_looked_at() -> None:
     assert line.startswith("pyproject.toml (soup>=2.4,<4): soup 2.4 has CVE-1")
 
 
+def test_peers_that_farm_is_measured_beside_are_passed_over() -> None:
+    document = {
+        "build-system": {"requires": []},
+        "project": {"name": "meal", "optional-dependencies": {"bench": ["rival"], "dev": ["a>=1"]}},
+    }
+
+    assert [one.package for one in audit.lowest(document)] == ["a"]
+
+
 def test_a_dependency_without_a_lowest_version_is_refused() -> None:
     document = {"build-system": {"requires": ["soup<4"]}, "project": {"name": "meal"}}
 
