@@ -17,6 +17,7 @@ from farm.printable import in_line
 from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.naming import Names
 from farm.server.networks import network_of
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict
@@ -89,6 +90,7 @@ class NodeDesk:
         self._core = core
         self._nodes: dict[int, NodeState] = {}
         self._by_token: dict[str, NodeState] = {}
+        self._names = Names()
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
         self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
@@ -98,6 +100,7 @@ class NodeDesk:
         for ghost in core.ghosts:
             # It has as long to come back as one that lost its connection.
             self._last_id = max(self._last_id, ghost.id)
+            self._names.add(ghost.name)
             self._add(NodeState(ghost.id, ghost.token, ghost.name, self._now, state="away"))
 
     @property
@@ -160,13 +163,9 @@ class NodeDesk:
             self._drain(node)
 
     def _new(self, request: Join) -> NodeState:
-        taken = {node.name for node in self._nodes.values()}
-        unique, suffix = request.name, 1
-        while unique in taken:
-            suffix += 1
-            unique = f"{request.name}-{suffix}"
+        name = self._names.take(request.name)
         self._last_id += 1
-        node = NodeState(self._last_id, request.token, unique, self._now)
+        node = NodeState(self._last_id, request.token, name, self._now)
         self._add(node)
         return node
 
@@ -211,6 +210,7 @@ class NodeDesk:
         held = self._held(node)
         node.heard = held.heard if held is not None else self._now
         del self._nodes[node.id], self._by_token[node.token]
+        self._names.free(node.name)
         self._wanting.pop(node.id, None)
         node.state, node.want = state, 0
         node.joined = self._now - node.joined
