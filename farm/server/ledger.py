@@ -282,6 +282,11 @@ class Ledger:
         """Whether the last `lease` gave nothing because there is nothing for any node."""
         return self._schedule.empty
 
+    @property
+    def for_idle_alone(self) -> bool:
+        """Whether `lease` has nothing for a node without an idle slot."""
+        return self._schedule.strict_alone
+
     def rank(self, state: Batch) -> None:
         """The batch has changed: whether it can be served, and before which others."""
         self._schedule.rank(state)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import array
 import logging
 from collections import deque
-from dataclasses import dataclass
 
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
@@ -19,6 +18,7 @@ from farm.server.complaints import Complaints
 from farm.server.core import Core
 from farm.server.naming import Names
 from farm.server.networks import network_of
+from farm.server.nodestate import NodeState
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict
 from farm.wire.controls import Draining, DrainNode
@@ -53,30 +53,6 @@ MAX_GONE = 100
 INLINE_BLOCK = 16 * 1024
 INLINE_TOTAL = 256 * 1024
 """Bytes of blocks that travel with a lease, each and all together; others are asked for."""
-
-
-@dataclass(slots=True)
-class NodeState:
-    """What is known of a node beside its leases; times are of the loop's clock.
-
-    ``joined`` is when it came; of one that has gone, for how long it was there.
-    """
-
-    id: int
-    token: str
-    name: str
-    joined: float
-    address: str = ""
-    slots: int = 0
-    peer: Peer | None = None
-    heard: float = 0.0
-    version: str = ""
-    python: str = ""
-    done: int = 0
-    failed: int = 0
-    want: int = 0
-    idle: int = 0
-    state: str = "up"
 
 
 class NodeDesk:
@@ -133,7 +109,7 @@ class NodeDesk:
             node.peer.node = 0
             node.peer.close()
         if node.peer is not peer:
-            node.want = 0  # else it has said that once more; what it wants it said since
+            self._wants_nothing(node)  # else it has joined once more; what it wants it said since
         node.peer, node.slots, node.address = peer, request.slots, peer.address
         node.state = "up"
         node.version, node.python = self.versions.get(peer, ("", ""))
@@ -189,7 +165,8 @@ class NodeDesk:
         self.versions.pop(peer, None)
         node = self._nodes.get(peer.node)
         if node is not None and node.peer is peer:
-            node.peer, node.want, node.state = None, 0, "away"
+            node.peer, node.state = None, "away"
+            self._wants_nothing(node)
 
     def sweep(self) -> None:
         """Give up the nodes that have been silent for too long."""
@@ -211,8 +188,8 @@ class NodeDesk:
         node.heard = held.heard if held is not None else self._now
         del self._nodes[node.id], self._by_token[node.token]
         self._names.free(node.name)
-        self._wanting.pop(node.id, None)
-        node.state, node.want = state, 0
+        self._wants_nothing(node)
+        node.state = state
         node.joined = self._now - node.joined
         self._gone.append(node)
         if node.peer is not None:
@@ -265,7 +242,7 @@ class NodeDesk:
 
     def _drain(self, node: NodeState) -> None:
         self._core.ledger.drain(node.id)
-        node.want = 0
+        self._wants_nothing(node)
         if node.peer is not None:
             node.peer.push(Drain())
 
@@ -279,21 +256,32 @@ class NodeDesk:
             return
         node.want = max(0, min(request.free, node.slots))
         node.idle = max(0, min(request.idle, node.want))
-        self._wanting.setdefault(node.id, node)
-        self._core.plan_flush()
+        if node.want:
+            self._wanting.setdefault(node.id, node)
+            self._core.plan_flush()
+        else:
+            self._wants_nothing(node)
+
+    def _wants_nothing(self, node: NodeState) -> None:
+        node.want = 0
+        self._wanting.pop(node.id, None)
 
     def hand_out(self) -> None:
         """Lease what is pending to the nodes that want some, longest waiting first."""
+        ledger, barren = self._core.ledger, False
+        if ledger.exhausted:
+            return  # thousands may wait for work, and need not be looked at in each turn
         for node in list(self._wanting.values()):
-            if node.want and node.peer is not None:
-                grant = self._core.lease(node.id, node.token, node.want, node.idle)
-                if grant is None and self._core.ledger.exhausted:
-                    return
-                if grant is None:
-                    continue  # there is something, but not for this node
+            if node.peer is None or (barren and not node.idle):
+                continue
+            grant = self._core.lease(node.id, node.token, node.want, node.idle)
+            if grant is not None:
                 self._send(node, node.peer, grant)
-            node.want = 0
-            del self._wanting[node.id]
+                self._wants_nothing(node)
+            elif ledger.exhausted:
+                return
+            else:  # there is something, but not for this node
+                barren = ledger.for_idle_alone
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         lease = Lease(
