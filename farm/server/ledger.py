@@ -158,8 +158,9 @@ class Ledger:
 
     def forgive(self, seconds: float, now: float) -> None:
         """For so long until ``now`` nobody was heard, because the server itself was stopped."""
-        for node in self.nodes.values():
-            node.heard = min(node.heard + seconds, now)  # some may have been heard since
+        if seconds:
+            for node in self.nodes.values():
+                node.heard = min(node.heard + seconds, now)  # some may have been heard since
 
     def drain(self, node: int) -> None:
         """A node takes nothing new."""
