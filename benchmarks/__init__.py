@@ -1,0 +1,1 @@
+"""What farm can do, measured: nothing here is part of what is installed."""
