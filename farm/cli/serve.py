@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import shlex
@@ -76,7 +77,22 @@ def command(
     )
     server = manager.get_server()
     output = output_of(ctx)
-    server.serve_forever(lambda: _tell(output, server, way_in, directory))
+
+    def ready() -> None:
+        _settle()
+        _tell(output, server, way_in, directory)
+
+    server.serve_forever(ready)
+
+
+def _settle() -> None:
+    """Leave what is there now, modules and batches of the journal, out of all later collections.
+
+    It stays, and a full collection looks at all of it while everybody waits: 20 ms for the modules,
+    170 ms with 10,000 batches.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,9 @@ class Ledger:
 
     def forgive(self, seconds: float, now: float) -> None:
         """For so long until ``now`` nobody was heard, because the server itself was stopped."""
-        for node in self.nodes.values():
-            node.heard = min(node.heard + seconds, now)  # some may have been heard since
+        if seconds:
+            for node in self.nodes.values():
+                node.heard = min(node.heard + seconds, now)  # some may have been heard since
 
     def drain(self, node: int) -> None:
         """A node takes nothing new."""
@@ -281,6 +282,11 @@ class Ledger:
     def exhausted(self) -> bool:
         """Whether the last `lease` gave nothing because there is nothing for any node."""
         return self._schedule.empty
+
+    @property
+    def for_idle_alone(self) -> bool:
+        """Whether `lease` has nothing for a node without an idle slot."""
+        return self._schedule.strict_alone
 
     def rank(self, state: Batch) -> None:
         """The batch has changed: whether it can be served, and before which others."""

@@ -178,7 +178,8 @@ class FarmServer(managers.Server):
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._service.sweep()
-            self.admission.sweep()
+            for _ in self.admission.sweep():
+                await asyncio.sleep(0)
 
     # -- connections --------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import array
 import logging
 from collections import deque
-from dataclasses import dataclass
 
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
@@ -17,7 +16,9 @@ from farm.printable import in_line
 from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.naming import Names
 from farm.server.networks import network_of
+from farm.server.nodestate import NodeState
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict, size_of
 from farm.wire.controls import Draining, DrainNode
@@ -55,30 +56,6 @@ INLINE_TOTAL = 256 * 1024
 """Bytes of blocks that travel with a lease, each and all together; others are asked for."""
 
 
-@dataclass(slots=True)
-class NodeState:
-    """What is known of a node beside its leases; times are of the loop's clock.
-
-    ``joined`` is when it came; of one that has gone, for how long it was there.
-    """
-
-    id: int
-    token: str
-    name: str
-    joined: float
-    address: str = ""
-    slots: int = 0
-    peer: Peer | None = None
-    heard: float = 0.0
-    version: str = ""
-    python: str = ""
-    done: int = 0
-    failed: int = 0
-    want: int = 0
-    idle: int = 0
-    state: str = "up"
-
-
 class NodeDesk:
     """The requests of nodes.
 
@@ -90,6 +67,7 @@ class NodeDesk:
         self._core = core
         self._nodes: dict[int, NodeState] = {}
         self._by_token: dict[str, NodeState] = {}
+        self._names = Names()
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
         self._wanting: dict[int, NodeState] = {}  # longest waiting first
         self._last_id = 0
@@ -99,6 +77,7 @@ class NodeDesk:
         for ghost in core.ghosts:
             # It has as long to come back as one that lost its connection.
             self._last_id = max(self._last_id, ghost.id)
+            self._names.add(ghost.name)
             self._add(NodeState(ghost.id, ghost.token, ghost.name, self._now, state="away"))
 
     @property
@@ -131,7 +110,7 @@ class NodeDesk:
             node.peer.node = 0
             node.peer.close()
         if node.peer is not peer:
-            node.want = 0  # else it has said that once more; what it wants it said since
+            self._wants_nothing(node)  # else it has joined once more; what it wants it said since
         node.peer, node.slots, node.address = peer, request.slots, peer.address
         node.state = "up"
         node.version, node.python = self.versions.get(peer, ("", ""))
@@ -161,13 +140,9 @@ class NodeDesk:
             self._drain(node)
 
     def _new(self, request: Join) -> NodeState:
-        taken = {node.name for node in self._nodes.values()}
-        unique, suffix = request.name, 1
-        while unique in taken:
-            suffix += 1
-            unique = f"{request.name}-{suffix}"
+        name = self._names.take(request.name)
         self._last_id += 1
-        node = NodeState(self._last_id, request.token, unique, self._now)
+        node = NodeState(self._last_id, request.token, name, self._now)
         self._add(node)
         return node
 
@@ -191,7 +166,8 @@ class NodeDesk:
         self.versions.pop(peer, None)
         node = self._nodes.get(peer.node)
         if node is not None and node.peer is peer:
-            node.peer, node.want, node.state = None, 0, "away"
+            node.peer, node.state = None, "away"
+            self._wants_nothing(node)
 
     def sweep(self) -> None:
         """Give up the nodes that have been silent for too long."""
@@ -212,8 +188,9 @@ class NodeDesk:
         held = self._held(node)
         node.heard = held.heard if held is not None else self._now
         del self._nodes[node.id], self._by_token[node.token]
-        self._wanting.pop(node.id, None)
-        node.state, node.want = state, 0
+        self._names.free(node.name)
+        self._wants_nothing(node)
+        node.state = state
         node.joined = self._now - node.joined
         self._gone.append(node)
         if node.peer is not None:
@@ -266,7 +243,7 @@ class NodeDesk:
 
     def _drain(self, node: NodeState) -> None:
         self._core.ledger.drain(node.id)
-        node.want = 0
+        self._wants_nothing(node)
         if node.peer is not None:
             node.peer.push(Drain())
 
@@ -282,30 +259,39 @@ class NodeDesk:
             return
         node.want = max(0, min(request.free, node.slots))
         node.idle = max(0, min(request.idle, node.want))
-        self._wanting.setdefault(node.id, node)
-        self._core.plan_flush()
+        if node.want:
+            self._wanting.setdefault(node.id, node)
+            self._core.plan_flush()
+        else:
+            self._wants_nothing(node)
+
+    def _wants_nothing(self, node: NodeState) -> None:
+        node.want = 0
+        self._wanting.pop(node.id, None)
 
     def hand_out(self) -> None:
         """Lease what is pending to the nodes that want some, longest waiting first."""
-        if self._core.ledger.exhausted:
-            return
+        ledger, barren = self._core.ledger, False
+        if ledger.exhausted:
+            return  # thousands may wait for work, and need not be looked at in each turn
         waiting = deque(self._wanting.values())
         while waiting:
             node = waiting.popleft()
-            if node.want and node.peer is not None:
-                grant = self._core.lease(node.id, node.token, node.want, node.idle)
-                if grant is None and self._core.ledger.exhausted:
-                    return
-                if grant is None:
-                    continue  # there is something, but not for this node
+            if node.peer is None or (barren and not node.idle):
+                continue
+            grant = self._core.lease(node.id, node.token, node.want, node.idle)
+            if grant is not None:
                 self._send(node, node.peer, grant)
-                node.want, node.idle = remaining(node.want, node.idle, size_of(grant.ranges))
-            else:
-                node.want = 0  # its connection is gone, or it wants nothing any more
-            del self._wanting[node.id]
-            if node.want:  # of another batch, after those that have had nothing yet
-                self._wanting[node.id] = node
-                waiting.append(node)
+                left = remaining(node.want, node.idle, size_of(grant.ranges))
+                self._wants_nothing(node)
+                if left[0]:  # of another batch, after those that have had nothing yet
+                    node.want, node.idle = left
+                    self._wanting[node.id] = node
+                    waiting.append(node)
+            elif ledger.exhausted:
+                return
+            else:  # there is something, but not for this node
+                barren = ledger.for_idle_alone
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         lease = Lease(

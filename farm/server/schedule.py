@@ -102,6 +102,11 @@ class Schedule:
         """Whether there is nothing to choose for anybody, as the last `choose` has seen."""
         return not any(self._ready.values())
 
+    @property
+    def strict_alone(self) -> bool:
+        """Whether all that there is to choose, as the last `choose` has seen, is strict."""
+        return not self._ready[False]
+
     def choose(self, node: Node, idle: int, *, alone: bool) -> Batch | None:
         """The batch to serve a node from.
 

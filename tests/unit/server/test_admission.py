@@ -66,6 +66,11 @@ def came(admission: Admission, *callers: Caller, known: bool = False) -> list[Ca
     return list(callers)
 
 
+def sweep(admission: Admission) -> int:
+    """All of a sweep; in how many slices."""
+    return sum(1 for _ in admission.sweep())
+
+
 # -- how many ---------------------------------------------------------------------------------
 
 
@@ -210,12 +215,38 @@ def test_whose_pass_is_void_is_cut_off_and_nobody_else(account):
     admission = account()
     held, void, unknown = came(admission, Caller(), Caller(), Caller())
     held.holder, void.holder = Pass("admin", "authkey"), Pass("work", "authkey.work.old")
-    admission.sweep()
+    sweep(admission)
     assert void.cut == []
     admission.door.holds = lambda holder: holder.role == "admin"
-    admission.sweep()
+    sweep(admission)
     assert void.cut == ["what it came in with (authkey.work.old) is void"]
     assert held.cut + unknown.cut == []
+
+
+def test_very_many_are_looked_at_in_slices(account, monkeypatch):
+    monkeypatch.setattr("farm.server.admission.SLICE", 2)
+    admission = account()
+    callers = came(admission, *(Caller() for _ in range(5)))
+    for caller in callers:
+        caller.holder = Pass("work", "authkey")
+    admission.door.holds = lambda _: False
+    cut = [sum(bool(caller.cut) for caller in callers) for _ in admission.sweep()]
+    assert cut == [2, 4, 5]
+
+
+def test_who_goes_between_two_slices_is_not_cut_off(account, monkeypatch):
+    monkeypatch.setattr("farm.server.admission.SLICE", 1)
+    admission = account()
+    callers = came(admission, Caller(), Caller())
+    for caller in callers:
+        caller.holder = Pass("work", "authkey")
+    admission.door.holds = lambda _: False
+    slices = admission.sweep()
+    next(slices)
+    [there] = [caller for caller in callers if not caller.cut]
+    admission.went(there)
+    assert list(slices) == [None]
+    assert there.cut == []
 
 
 def test_a_message_that_hardly_comes_on_is_cut_off_where_another_waits(account, clock):
@@ -223,9 +254,9 @@ def test_a_message_that_hardly_comes_on_is_cut_off_where_another_waits(account, 
     slow, other = came(admission, Caller(), Caller(), known=True)
     admission.budget.take(slow, 90)
     admission.budget.take(other, 90)
-    admission.sweep()
+    sweep(admission)
     clock.now += 10.0
-    admission.sweep()
+    sweep(admission)
     assert "too slowly" in slow.cut[0]
 
 
@@ -235,7 +266,7 @@ def test_complaints_are_logged_by_address_and_counted(account, caplog, clock):
         admission.complain(Caller("192.0.2.7"), f"refused: {number}")
     admission.complain(Caller("192.0.2.8"), "refused")
     clock.now += 60.0
-    admission.sweep()
+    sweep(admission)
     assert caplog.record_tuples[0] == (
         "farm.server", logging.WARNING, "192.0.2.7:4711: refused: 0"
     )  # fmt: skip
@@ -267,10 +298,10 @@ def test_of_many_who_keep_a_little_each_those_with_most_go(account):
     callers = came(admission, *(Caller() for _ in range(5)), known=True)
     for caller, kept in zip(callers, (10, 40, 30, 20, 0), strict=True):
         caller.kept = kept
-    admission.sweep()
+    sweep(admission)
     assert not any(caller.cut for caller in callers)
     callers[4].kept = 35
-    admission.sweep()
+    sweep(admission)
     [why] = callers[1].cut
     assert why.startswith("40 bytes of answers that it has not read and of requests wait")
     assert not any(caller.cut for caller in callers if caller is not callers[1])

@@ -111,9 +111,9 @@ def test_who_is_gone_or_too_slow_leaves_its_room_to_others(by_hand, clock, lines
         network.protocol.data_received(header(4 * MIB) + b"x")
     one.connection_lost(None)
     assert (second.reads, third.reads) == (True, False)
-    server.admission.sweep()
+    list(server.admission.sweep())
     clock.pass_time(10.0)
-    server.admission.sweep()
+    list(server.admission.sweep())
     assert second.end == "aborted"
     second.protocol.connection_lost(None)
     assert third.reads

@@ -11,7 +11,7 @@ import pytest
 from farm_service import Hand, World
 
 from farm.server.complaints import PER_MINUTE
-from farm.server.nodes import NodeState
+from farm.server.nodestate import NodeState
 from farm.wire.leases import Join, Part, Report
 from farm.wire.messages import Refused
 
