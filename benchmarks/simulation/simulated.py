@@ -95,9 +95,10 @@ class SimulatedNode:
 
     def _send(self, number: int, message: Message, now: float) -> None:
         self._tally().calls += 1
-        if isinstance(message, Want) and self._wanted is None:
+        wants = isinstance(message, Want) or (isinstance(message, Report) and message.want)
+        if wants and self._wanted is None:
             self._wanted = now
-        elif isinstance(message, Report):
+        if isinstance(message, Report):
             self._reported[number] = now, sum(part.stop - part.start for part in message.parts)
         self._write(codec.encode(number, message))
 

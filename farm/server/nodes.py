@@ -303,8 +303,11 @@ class NodeDesk:
             return
 
         def push() -> None:
-            if node.peer is peer and node.id in batch.leased:  # else it was taken back meanwhile
+            if node.peer is peer and node.id in batch.leased:
                 peer.push(lease)
+            elif node.peer is peer:  # it was taken back meanwhile, and the node still waits
+                tasks = size_of(grant.ranges)
+                self._want(node, Want(node.want + tasks, node.idle + tasks))
 
         self._core.answer(push)  # who has it is journalled before
 

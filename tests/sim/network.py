@@ -3,7 +3,8 @@
 What TCP promises holds within one connection: what arrives, arrives in order and once. All else may
 happen: an end is lost with everything that was on its way, or with some of it; one end lives on for
 a while and gets what was sent before, while the peer is on its next connection already. In *rude*
-worlds, requests are also doubled and neighbours swapped within a connection.
+worlds, requests are also doubled and neighbours swapped within a connection; but not those that say
+what a node wants, which the last one of replaces all others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.clock import Process, Time
+
+from farm.errors import ProtocolError
+from farm.wire import codec
+from farm.wire.leases import Report, Want
 
 HALF_OPEN_SECONDS = 25.0
 """An end may not notice for so long that its peer is gone."""
@@ -73,7 +78,8 @@ class Pipe:
         if to is self.far and weather.doubled and chance.random() < weather.doubled:
             to.inbox.append(frame)
             self._plan(to)
-        if weather.swapped and len(to.inbox) > 1 and chance.random() < weather.swapped:
+        can_be_swapped = len(to.inbox) > 1 and not any(map(_wants, list(to.inbox)[-2:]))
+        if weather.swapped and can_be_swapped and chance.random() < weather.swapped:
             to.inbox[-1], to.inbox[-2] = to.inbox[-2], to.inbox[-1]
 
     def _plan(self, to: End) -> None:
@@ -140,3 +146,12 @@ class Pipe:
         if end.open:
             end.open = False
             end.lost()
+
+
+def _wants(frame: bytes) -> bool:
+    """Whether a frame, of either direction, says what a node wants."""
+    try:
+        _, message = codec.decode_request(frame)
+    except ProtocolError:
+        return False
+    return isinstance(message, Want) or (isinstance(message, Report) and message.want is not None)
