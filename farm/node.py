@@ -163,9 +163,11 @@ class Node:
 
     def feed(self, engine: base.Engine) -> None:
         """Give the engine what it is to run next."""
-        for chunk, behind in self.chunks(engine.idle, engine.ahead):
+        idle = engine.idle
+        for chunk, behind in self.chunks(idle, engine.ahead):
             engine.submit(chunk, ahead=behind)
-        if engine.idle:
+            idle -= not behind
+        if idle:
             engine.take_back()
 
     def chunks(self, idle: int, ahead: int) -> list[tuple[base.Chunk, bool]]:
@@ -176,6 +178,8 @@ class Node:
             ahead: busy slots that take another one.
         """
         chosen: list[tuple[base.Chunk, bool]] = []
+        if not (idle or ahead):
+            return chosen
         dying = set(self._dying.values())
         for work in self._work.values():
             if work.batch in dying:
@@ -358,6 +362,8 @@ class Node:
 
     def forget_idle(self) -> list[int]:
         """Batches to forget, because too many are kept without work."""
+        if len(self._work) <= MAX_IDLE_BATCHES:
+            return []
         idle = [w.batch for w in self._work.values() if not w.pending and not w.running]
         gone = idle[: max(0, len(idle) - MAX_IDLE_BATCHES)]
         for batch in gone:

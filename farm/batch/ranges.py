@@ -192,15 +192,23 @@ class RangeSet:
         """
         if _is_empty(start, stop):
             return
-        if self._lasts and start == self._lasts[-1]:  # the most frequent case, without a search
-            self._stops[-1][-1] = self._lasts[-1] = stop
-            self._count += stop - start
+        if not self._lasts or start == self._lasts[-1]:  # the most frequent cases
+            self._append(start, stop)
             return
         block, low, end, high = self._span(start, stop, bisect_left, bisect_right)
         if (block, low) < (end, high):
             start = min(start, self._starts[block][low])
             stop = max(stop, self._stops[end][high - 1])
         self._splice(block, low, end, high, [(start, stop)])
+
+    def _append(self, start: int, stop: int) -> None:
+        """Put in the only range, or what follows the last one."""
+        if self._lasts:
+            self._stops[-1][-1] = self._lasts[-1] = stop
+        else:
+            self._starts, self._stops, self._lasts = [[start]], [[stop]], [stop]
+            self._number = 1
+        self._count += stop - start
 
     def discard(self, start: int, stop: int) -> None:
         """Take out every index of ``[start, stop)``; those that are missing do not matter.
@@ -354,7 +362,9 @@ class RangeSet:
         self._count += sum(stops) - sum(starts) + sum(mine[low:high]) - sum(ends[low:high])
         self._number += len(starts) - (high - low)
         mine[low:high], ends[low:high] = starts, stops
-        if not mine or len(mine) > 2 * _BLOCK:
+        if not mine:
+            del self._starts[block], self._stops[block], self._lasts[block]
+        elif len(mine) > 2 * _BLOCK:
             self._put(block, block + 1, (mine, ends))
         else:
             self._lasts[block] = ends[-1]

@@ -112,7 +112,7 @@ class Feed:
                     if not isinstance(said, messages.Submitted):
                         raise ProtocolError(f"the server answered Submit with {said}")
                     self.id = said.batch
-                    Follower(self._link, self.id, self._taker).ask()
+                    Follower(self._link, self.id, self._taker).start()
                     if self._given_up:
                         self._cancel(self.id)
                 self._on_room()

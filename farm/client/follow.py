@@ -1,14 +1,13 @@
 """Follows a batch: its outcomes are handed over as they come, by the thread of the link.
 
-For what waits for very many small results: no thread of its own, and the next page is asked for
-before the one that has come is looked at.
+For what waits for very many small results, or for one that is to come soon: no thread of its own,
+and nothing is asked for twice.
 """
 
 from __future__ import annotations
 
 import logging
 import pickle
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from farm.client.outcome import expand, values_of
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from farm.client.link import Link
 
 log = logging.getLogger("farm.client")
-
-WAIT_SECONDS = 30.0
-"""A request is held back by the server for so long; then it is asked again."""
-
 
 class Taker(Protocol):
     """Who wants the results. Called by the link's thread: it must not ask and wait there."""
@@ -41,7 +36,7 @@ class Taker(Protocol):
 
 
 class Follower:
-    """Asks for outcomes, page after page, until the batch has ended.
+    """Hands over outcomes, page after page, until the batch has ended.
 
     Args:
         link: to the server.
@@ -53,32 +48,35 @@ class Follower:
         self._link = link
         self._batch = batch
         self._taker = taker
+        self._request = messages.GetOutcomes(batch, 0, follow=True)
 
-    def ask(self, cursor: int = 0) -> None:
-        """Ask for what was recorded after ``cursor``."""
+    def start(self) -> None:
+        """Ask for everything that was recorded, and will be."""
         try:
-            request = messages.GetOutcomes(self._batch, cursor, WAIT_SECONDS)
-            self._link.ask(request, drain=False).add_done_callback(self._came)
+            self._link.follow(self._request, self)
         except FarmError as error:
             self._taker.end(error)
 
-    def _came(self, answer: Future[messages.Message]) -> None:
-        """A page has come. `Future` would log an exception and go on: nobody would be told."""
-        try:
-            page = answer.result()
-            if not isinstance(page, messages.Outcomes):
-                raise ProtocolError(f"the server answered GetOutcomes with {page}")
-        except FarmError as error:
-            self._taker.end(error)
+    # -- as a `farm.client.link.Stream` -------------------------------------------------------
+
+    def goes_on(self, body: messages.Message) -> bool:
+        """Whether another page follows this one."""
+        return isinstance(body, messages.Outcomes) and not body.ended
+
+    def set_result(self, body: messages.Message) -> None:
+        """A page has come."""
+        if not isinstance(body, messages.Outcomes):
+            self._taker.end(ProtocolError(f"the server answered GetOutcomes with {body}"))
             return
-        if not page.ended:
-            self.ask(page.cursor)
-        try:
-            self._hand_over(page.outcomes)
-        finally:
-            self._taker.page_over()
-            if page.ended:
-                self._taker.end(None)
+        self._request.cursor = body.cursor
+        self._hand_over(body.outcomes)
+        self._taker.page_over()
+        if body.ended:
+            self._taker.end(None)
+
+    def set_exception(self, error: FarmError) -> None:
+        """There will be no further page."""
+        self._taker.end(error)
 
     def _hand_over(self, outcomes: list[messages.Outcome]) -> None:
         for outcome in outcomes:

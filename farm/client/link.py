@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from typing import Protocol
 
 from farm.errors import (
     ConfigError,
@@ -44,6 +45,23 @@ BUSY_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
 
 
+class Answer(Protocol):
+    """Where an answer goes: a `Future`, or whoever takes one after the other."""
+
+    def set_result(self, body: Message, /) -> None:
+        """It has come."""
+
+    def set_exception(self, error: FarmError, /) -> None:
+        """None will come."""
+
+
+class Stream(Answer, Protocol):
+    """Takes several answers to one request."""
+
+    def goes_on(self, body: Message) -> bool:
+        """Whether another answer follows this one."""
+
+
 class Link:
     """A connection for requests from any thread.
 
@@ -61,7 +79,8 @@ class Link:
         self._numbers = itertools.count(1)
         self._session = secrets.token_hex(8)
         self._connections = itertools.count(1)
-        self._asked: dict[int, tuple[Message, Future[Message]]] = {}
+        self._asked: dict[int, tuple[Message, Answer]] = {}
+        self._streams: dict[int, Stream] = {}  # those of them that are answered several times
         self._busy: dict[int, float] = {}  # requests refused for now -> until when they are sent
         self._again: deque[tuple[float, int]] = deque()  # when to send which of them next
         self._lock = threading.Lock()
@@ -100,9 +119,23 @@ class Link:
             drain: wait until it is on its way. The link's own thread must not, nor whoever has a
                 lock that it needs: nobody would read meanwhile.
         """
+        future: Future[Message] = Future()
+        self._ask(request, future, drain=drain)
+        return future
+
+    def follow(self, request: Message, stream: Stream) -> None:
+        """Send a request that is answered several times; nothing is waited for.
+
+        After a lost connection the request is sent again as it is by then: ``stream`` changes it as
+        answers come. It is called by the link's own thread, as the callbacks of a future are.
+        """
+        self._ask(request, stream, drain=False, stream=stream)
+
+    def _ask(
+        self, request: Message, answer: Answer, *, drain: bool, stream: Stream | None = None
+    ) -> None:
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
-        future: Future[Message] = Future()
         number = next(self._numbers)
         frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
         with self._lock:
@@ -110,10 +143,13 @@ class Link:
                 raise self._reason or FarmError("this session is closed")
             if len(self._asked) >= MAX_ASKED:
                 raise FarmError(f"{MAX_ASKED} requests are unanswered already")
-            self._asked[number] = (request, future)
+            self._asked[number] = (request, answer)
+            if stream is not None:
+                self._streams[number] = stream
             channel = self._channel
             if len(frame) > channel.largest:
                 del self._asked[number]
+                self._streams.pop(number, None)
                 raise UsageError(
                     f"a message of {len(frame):,} bytes; the server takes at most "
                     f"{channel.largest:,} (`farm serve --max-frame`)"
@@ -124,7 +160,6 @@ class Link:
                 channel.drain()
         except OSError as error:
             self._broken(channel, error)
-        return future
 
     def drain(self) -> None:
         """Wait until what was asked is on its way, so that nobody outruns the network."""
@@ -213,13 +248,18 @@ class Link:
         if self._is_to_wait(number, body):
             return
         with self._lock:
-            _, future = self._asked.pop(number, (None, None))
-        if future is None:
+            stream = self._streams.get(number)
+            if stream is not None and stream.goes_on(body):
+                answer: Answer | None = stream
+            else:
+                _, answer = self._asked.pop(number, (None, None))
+                self._streams.pop(number, None)
+        if answer is None:
             return
         if isinstance(body, Refused):
-            future.set_exception(RequestError(body.code, body.text))
+            answer.set_exception(RequestError(body.code, body.text))
         else:
-            future.set_result(body)
+            answer.set_result(body)
 
     def _reconnect(self) -> None:
         """Connect again, for as long as it takes, and ask again what is unanswered."""
@@ -275,8 +315,8 @@ class Link:
             self._closed.set()
             unanswered = list(self._asked.values())
             self._asked.clear()
-        for _, future in unanswered:
-            future.set_exception(error)
+        for _, answer in unanswered:
+            answer.set_exception(error)
 
     def close(self) -> None:
         """Close the connection; what is unanswered fails."""

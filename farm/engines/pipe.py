@@ -12,8 +12,10 @@ from collections import deque
 from multiprocessing.connection import Connection
 
 _LENGTH = struct.Struct("!I")
-_READ_SIZE = 1 << 20
-_READS_AT_ONCE = 16
+_READ_SIZE = 1 << 18
+_READS_AT_ONCE = 64
+_JOINED = 1 << 16
+"""Bytes up to which frames are written together; to join more would cost more than it saves."""
 
 MAX_FRAME = 128 << 20
 """Bytes; a longer frame means that something else was written to the pipe."""
@@ -50,9 +52,14 @@ class OwnerPipe:
         """Whether frames wait until the slot reads."""
         return bool(self._outgoing)
 
-    def send(self, data: bytes) -> None:
-        """Queue one frame and write what goes at once."""
-        self._outgoing.append(memoryview(frame(data)))
+    def send(self, *data: bytes) -> None:
+        """Queue some frames and write what goes at once: small ones wake the slot once."""
+        size = sum(map(len, data))
+        frames = map(frame, data)
+        if size <= _JOINED:
+            self._outgoing.append(memoryview(b"".join(frames)))
+        else:
+            self._outgoing.extend(map(memoryview, frames))
         self.flush()
 
     def flush(self) -> None:
@@ -109,23 +116,44 @@ class OwnerPipe:
             self._held.close()
 
 
-def read_frame(link: socket.socket) -> bytes:
-    """Block until one frame came (the slot's end).
+class SlotPipe:
+    """What a slot reads; it waits until there is something.
 
-    Raises:
-        EOFError: the owner's end is closed.
-        OSError: the pipe is broken.
+    Args:
+        link: the slot's end.
     """
-    (length,) = _LENGTH.unpack(_read(link, _LENGTH.size))
-    return bytes(_read(link, length))
 
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._incoming = bytearray()
 
-def _read(link: socket.socket, size: int) -> bytearray:
-    data = bytearray(size)
-    rest = memoryview(data)
-    while rest:
-        got = link.recv_into(rest)
-        if not got:
-            raise EOFError("the owner of the slot is gone")
-        rest = rest[got:]
-    return data
+    def receive(self) -> list[bytes]:
+        """The frames that have come: one at least, however long that takes.
+
+        Raises:
+            EOFError: the owner's end is closed.
+            OSError: the pipe is broken.
+        """
+        while True:
+            found, at = [], 0
+            while (end := self._end_of_frame(at)) <= len(self._incoming):
+                found.append(bytes(memoryview(self._incoming)[at + _LENGTH.size : end]))
+                at = end
+            if found:
+                del self._incoming[:at]
+                return found
+            self._fill(end)
+
+    def _end_of_frame(self, at: int) -> int:
+        """Where the frame ends that begins there; where its length does if that is not known."""
+        if len(self._incoming) < at + _LENGTH.size:
+            return at + _LENGTH.size
+        return int(at + _LENGTH.size + _LENGTH.unpack_from(self._incoming, at)[0])
+
+    def _fill(self, size: int) -> None:
+        """Read until there is so much."""
+        while len(self._incoming) < size:
+            data = self._link.recv(min(1 << 20, max(_JOINED, size - len(self._incoming))))
+            if not data:
+                raise EOFError("the owner of the slot is gone")
+            self._incoming += data

@@ -26,7 +26,7 @@ from farm.engines.messages import (
     UseProgram,
     decode_to_slot,
 )
-from farm.engines.pipe import read_frame
+from farm.engines.pipe import SlotPipe
 from farm.engines.report import FLUSH_SECONDS, Report
 from farm.engines.resolve import CoroutineRunner
 
@@ -96,6 +96,7 @@ class Porter:
             os._exit(_BROKEN)
 
     def _serve(self) -> None:
+        pipe = SlotPipe(self._link)
         with _Selector() as selector:
             selector.register(self._link, selectors.EVENT_READ)
             due = 0.0
@@ -104,7 +105,8 @@ class Porter:
                 wait = max(0.0, due - time.monotonic()) if busy else None
                 if self._limit.insist(functools.partial(selector.select, wait)):
                     with self._limit.eased:
-                        self._take(decode_to_slot(read_frame(self._link)))
+                        for frame in pipe.receive():
+                            self._take(decode_to_slot(frame))
                 now = time.monotonic()
                 if not busy or now >= due:
                     due = now + FLUSH_SECONDS

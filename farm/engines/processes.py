@@ -219,8 +219,9 @@ class ProcessEngine:
     def take_back(self) -> None:
         """Have the chunks that wait behind another given back."""
         for slot in self._slots.values():
-            slot.take_back()
-            self._watch_writing(slot)
+            if len(slot.hands) > 1:
+                slot.take_back()
+                self._watch_writing(slot)
             if slot.hands and slot.number in self._behind:
                 self._drop_behind(slot.number)
 

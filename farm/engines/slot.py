@@ -91,17 +91,18 @@ class Slot:
 
     def give(self, chunk: Chunk, program: Program, timeout: float | None, code: str | None) -> None:
         """Send a chunk and what it needs that the slot does not have; ``code`` is then loaded."""
+        said: list[ToSlot] = []
         if chunk.batch not in self._programs:
-            self._send(UseProgram(program.batch, program.spec, program.code_dir))
+            said.append(UseProgram(program.batch, program.spec, program.code_dir))
         self._programs[chunk.batch] = None
         self._programs.move_to_end(chunk.batch)
         if len(self._programs) > PROGRAMS_KEPT:
-            self._send(Forget(self._programs.popitem(last=False)[0]))
+            said.append(Forget(self._programs.popitem(last=False)[0]))
         self.code = code if self.code is None else self.code
         if chunk.block is not None and chunk.block is not self._block:
             self._block = chunk.block
-            self._send(UseBlock(chunk.block.start, chunk.block.payload))
-        self._send(Run(chunk.id, chunk.batch, chunk.start, chunk.stop))
+            said.append(UseBlock(chunk.block.start, chunk.block.payload))
+        self._send(*said, Run(chunk.id, chunk.batch, chunk.start, chunk.stop))
         self.hands.append(Hand(chunk, timeout))
 
     def forget(self, batch: int) -> None:
@@ -229,8 +230,8 @@ class Slot:
         self.process.join()
         self.process.close()
 
-    def _send(self, message: ToSlot) -> None:
-        self.pipe.send(encode(message))
+    def _send(self, *messages: ToSlot) -> None:
+        self.pipe.send(*map(encode, messages))
 
     def _enforce_limit(self, now: float) -> None:
         limit = self.hands[0].timeout if self.hands else None

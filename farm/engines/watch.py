@@ -49,6 +49,7 @@ class KernelWatch(Generic[Owner]):
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._writing: set[Any] = set()  # what is to be written to
 
     def add(self, thing: Any, owner: Owner) -> None:
         self._selector.register(thing, selectors.EVENT_READ, owner)
@@ -56,12 +57,20 @@ class KernelWatch(Generic[Owner]):
     def remove(self, thing: Any) -> None:
         if thing in self._selector.get_map():
             self._selector.unregister(thing)
+        self._writing.discard(thing)
 
     def until_writable(self, thing: Any, wanted: bool) -> None:
+        if wanted == (thing in self._writing):
+            return  # nearly always: this is asked with each message
         key = self._selector.get_map().get(thing)
+        if key is None:
+            return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-        if key is not None and key.events != events:
-            self._selector.modify(thing, events, key.data)
+        self._selector.modify(thing, events, key.data)
+        if wanted:
+            self._writing.add(thing)
+        else:
+            self._writing.discard(thing)
 
     def ready(self) -> list[tuple[Any, Owner]]:
         return [(key.fileobj, key.data) for key, _ in self._selector.select(0)]

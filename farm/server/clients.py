@@ -101,7 +101,9 @@ class Clients:
             self._sizes[request.batch] = size
         else:
             self._sizes.pop(request.batch, None)
-        self._answer(peer, number, Done())
+        # More may follow before this is heard; only the last one is waited for.
+        acknowledge = peer.reply if request.close else peer.acknowledge
+        core.answer(lambda: acknowledge(number, Done()))
 
     def _size_of(self, batch: int) -> int:
         """Bytes of a batch that is open; of one from before a restart, those in the journal."""
@@ -145,17 +147,23 @@ class Clients:
     def outcomes(self, peer: Peer, number: int, request: GetOutcomes) -> None:
         """A page of outcomes in the order of their recording."""
         core, batch = self._core, core_batch(self._core, request.batch)
-        state = core.ledger.batches[batch]
+        state, cursor = core.ledger.batches[batch], request.cursor
 
         def page() -> Outcomes:
-            found, cursor = core.journal.outcomes_after(batch, request.cursor)
+            nonlocal cursor
+            found, cursor = core.journal.outcomes_after(batch, cursor)
             ended = state.ended and not found and not core.journal.pending
+            if request.follow and not ended:
+                wait(MAX_WAIT)
             return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
-            return state.ended or core.infos[batch].seq > request.cursor
+            return state.ended or core.infos[batch].seq > cursor
 
-        self._when(peer, number, batch, request.wait, ready, page)
+        def wait(seconds: float) -> None:
+            self._when(peer, number, batch, seconds, ready, page)
+
+        wait(MAX_WAIT if request.follow else request.wait)
 
     def results(self, peer: Peer, number: int, request: GetResults) -> None:
         """A page of outcomes in index order."""

@@ -119,6 +119,8 @@ class Connection(asyncio.Protocol):
             self._acknowledge()
         self._intake.reader.feed(data if self._tunnel is None else self._unwrapped(data))
         self.resume()
+        if self._dialect is not None:
+            self._dialect.heard()
 
     def _unwrapped(self, data: bytes) -> bytes:
         """What the peer said in the tunnel."""
@@ -314,6 +316,14 @@ class Connection(asyncio.Protocol):
         if self._out is None:
             return
         self._out.send(frame)
+        self._look_whether_full()
+
+    def send_late(self, frame: bytes) -> None:
+        """Send a frame together with the next one, or in a moment."""
+        if self._out is not None:
+            self._out.send_late(frame)
+
+    def _look_whether_full(self) -> None:
         if self.full:  # and more comes: of requests that were taken before, or waited
             self._registry.filled(self)
 

@@ -18,6 +18,9 @@ class Dialect(Protocol):
     def refuse(self, head: bytes, code: str, text: str) -> None:
         """A frame is not served; ``head`` is how it begins."""
 
+    def heard(self) -> None:
+        """All that has come by now was received."""
+
     def relieved(self) -> None:
         """The peer has read what it was sent: there is room for more."""
 

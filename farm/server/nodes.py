@@ -348,7 +348,7 @@ class NodeDesk:
             self._core.give_back(node.id, batch, ranges)
         if request.want is not None:
             self._want(node, request.want)
-        self._core.answer(lambda: peer.reply(number, Done()))
+        self._core.answer(lambda: peer.acknowledge(number, Done()))
 
     def _take(self, node: NodeState, part: Part) -> None:
         count = part.stop - part.start

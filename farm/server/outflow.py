@@ -14,6 +14,12 @@ log = logging.getLogger("farm.server")
 WRITE_HIGH = 4 * 1024 * 1024
 """Bytes of unread answers at which the server stops reading a peer's requests."""
 
+LATE_SECONDS = 0.002
+"""For so long a frame that nobody waits for waits for another one."""
+
+MAX_LATE = 100
+"""Frames that wait so."""
+
 
 class Outflow:
     """Frames to one peer.
@@ -37,6 +43,7 @@ class Outflow:
         self._seconds = seconds
         self._stuck = stuck
         self._written = 0
+        self._late: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -52,21 +59,41 @@ class Outflow:
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
+        self._send([*self._late, frame])
+
+    def send_late(self, frame: bytes) -> None:
+        """Send one frame together with the next one, in `LATE_SECONDS` at the latest.
+
+        What nobody waits for would take the network, and whoever is woken by it, as long as what
+        somebody waits for.
+        """
+        self._late.append(frame)
+        if len(self._late) == 1:
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._send_late)
+        elif len(self._late) >= MAX_LATE:
+            self._send_late()
+
+    def _send_late(self) -> None:
+        if self._late:
+            self._send(self._late)
+
+    def _send(self, frames: list[bytes]) -> None:
+        self._late = []
         if self.closing:
             return
-        head = header(len(frame))
+        parts = [part for frame in frames for part in (header(len(frame)), frame)]
         if self._tunnel is not None:
             try:
-                self.write(self._tunnel.send(head + frame))
+                self.write(self._tunnel.send(b"".join(parts)))
             except TunnelError as error:
                 # Whoever answers has others to answer: they are not to hear of it.
                 log.info("a tunnel is broken: %s", error)
                 self._transport.abort()
-        elif len(frame) < WRITE_HIGH:
-            self.write(head + frame)
+        elif len(frames[-1]) < WRITE_HIGH:
+            self.write(b"".join(parts))
         else:
-            self.write(head)
-            self.write(frame)
+            for part in parts:
+                self.write(part)
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""

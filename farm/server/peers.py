@@ -170,6 +170,10 @@ class Peer:
         self.reply(number, Refused(code, text))
         self.close()
 
+    def heard(self) -> None:
+        """All that has come by now is served."""
+        self._turns.end_early()
+
     def lost(self) -> None:
         """Forget what the peer waited for."""
         for waiter in self.waiters:
@@ -183,6 +187,11 @@ class Peer:
         """Answer a request; those with id 0 want no answer."""
         if number:
             self._connection.send(codec.encode(number, body))
+
+    def acknowledge(self, number: int, body: Message) -> None:
+        """As `reply`, where nobody waits for that alone: it goes with what is said next."""
+        if number:
+            self._connection.send_late(codec.encode(number, body))
 
     def push(self, body: Message) -> None:
         """Say something unasked."""

@@ -121,6 +121,10 @@ class PlainDialect:
         kind = ValueError if code == "too-large" else RuntimeError
         self._reply(_error(kind(text)))  # after the answers that are still to come
 
+    def heard(self) -> None:
+        """All that has come by now was received."""
+        self._core.end_early()
+
     def relieved(self) -> None:
         """There is nothing more to say: one request is answered at a time."""
 

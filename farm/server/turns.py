@@ -36,6 +36,9 @@ requests are refused."""
 MAX_WAITING = 10_000
 """Requests of the holders of one key that are held back: each is looked at with each change."""
 
+QUIET_SECONDS = 0.0002
+"""Since the last turn of the loop ended; before that, several requests may be written together."""
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -75,6 +78,7 @@ class Turns:
         self._ending = False  # a turn, whose last step are the rounds
         self._stalled: str | None = None  # why the journal cannot be written
         self._complained = 0.0
+        self._ended = 0.0  # when the last turn did
 
     @property
     def stalled(self) -> bool:
@@ -159,7 +163,19 @@ class Turns:
             self._flush_planned = True
             self.loop.call_soon(self._flush)
 
+    def end_early(self) -> None:
+        """End the turn at once where little happens: nothing else would be written with it.
+
+        To be called when all that a connection has sent was served.
+        """
+        if not self._flush_planned or self._stalled is not None:
+            return
+        if self.loop.time() - self._ended > QUIET_SECONDS:
+            self._flush()
+
     def _flush(self) -> None:
+        if not self._flush_planned:
+            return  # it was ended early
         ahead = self._stalled is None and not self.journal.has_new_batch
         if ahead:
             # What nodes begin while this is written need not wait for it: no lease is journalled
@@ -189,6 +205,7 @@ class Turns:
             self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
         self._ending = False
         self._make_some()
+        self._ended = self.loop.time()
 
     def _stall(self, error: sqlite3.OperationalError) -> None:
         """The journal cannot be written for a while: hold back what acknowledges, and try again."""

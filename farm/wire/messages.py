@@ -14,7 +14,7 @@ import msgspec
 from farm.batch.spec import Options
 from farm.wire.frames import MAX_FRAME
 
-PROTOCOL = 3
+PROTOCOL = 4
 """The number a client names when it connects; raised by any change an older peer cannot read."""
 
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -234,12 +234,15 @@ class GetBlock(Message):
 class GetOutcomes(Message):
     """Outcomes in the order in which they were recorded, after ``cursor`` (0 is the beginning).
 
-    With ``wait`` (seconds) an empty answer is held back until there is one or the batch ended.
+    With ``wait`` (seconds) an empty answer is held back until there is one or the batch ended. With
+    ``follow`` one answer comes after the other, as there is something to tell or such a time is
+    over, until one says that the batch has ended.
     """
 
     batch: Int
     cursor: Int
     wait: float = 0.0
+    follow: bool = False
 
 
 class GetResults(Message):

@@ -72,6 +72,9 @@ class Wire:
         self._pipe = pipe
         self.address = pipe.near.process.name
 
+    def send_late(self, frame: bytes) -> None:
+        self.send(frame)
+
     def send(self, frame: bytes) -> None:
         """Towards the peer."""
         self._pipe.send(self._pipe.near, frame)
