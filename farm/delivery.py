@@ -5,7 +5,8 @@ from __future__ import annotations
 import array
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from farm.batch.ranges import RangeSet
 from farm.engines import base
@@ -24,8 +25,7 @@ SPARE_BYTES = 64 * 1024
 """What a message needs beside the largest thing in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """Tasks ``[start, stop)`` of a batch that are done."""
 
     batch: int
@@ -41,8 +41,7 @@ class Finished:
         return self.size + len(self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(msgspec.Struct, frozen=True):
     """What one report said."""
 
     parts: list[Finished]

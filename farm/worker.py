@@ -87,6 +87,7 @@ class Worker:
         self._signals: list[int] = []
         self._stopped = threading.Event()
         self._deadline: float | None = None
+        self._poll_at = 0.0  # when the engine has to be asked even if nothing of it is ready
         self._beating: threading.Thread | None = None
         self._connecting: threading.Thread | None = None
 
@@ -168,30 +169,37 @@ class Worker:
     # -- the loop -----------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        if self._woken in self._wait():
+        ready = self._wait()
+        if self._woken in ready:
             while self._woken.poll():
                 self._woken.recv_bytes()
-        self._take_connection()
-        self._node.events(self._engine.poll())
+            self._take_connection()
+        others = len(ready) - (self._woken in ready) - (self._channel in ready)
+        if others or time.monotonic() >= self._poll_at:
+            self._node.events(self._engine.poll())
         if self._channel is not None:
             try:
                 self._channel.flush()
-                self._receive()
+                if self._channel in ready:
+                    self._receive()
             except (OSError, EOFError, ProtocolError) as error:
                 self._disconnected(error)
         self._node.feed(self._engine)
         self._speak()
 
     def _wait(self) -> list[Any]:
+        """What can be read by now."""
         waitables: list[Any] = [self._woken, *self._engine.waitables()]
         seconds = LOOP_SECONDS
         if self._channel is not None:
             waitables.append(self._channel)
             if self._channel.backlog:
                 seconds = 0.005  # `wait` does not tell when more can be sent
-        wanted = self._engine.timeout(time.monotonic())
+        now = time.monotonic()
+        wanted = self._engine.timeout(now)
         if wanted is not None:
             seconds = min(seconds, wanted)
+        self._poll_at = now + (LOOP_SECONDS if wanted is None else wanted)
         if self._deadline is not None:
             seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
         return wait_readable(waitables, seconds)

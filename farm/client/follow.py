@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farm.client")
 
+
 class Taker(Protocol):
     """Who wants the results. Called by the link's thread: it must not ask and wait there."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from farm.errors import FarmError
 
@@ -13,8 +14,7 @@ class EngineError(FarmError):
     """The engine cannot run tasks on this machine; the message gives the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """What a batch runs.
 
     Args:
@@ -31,8 +31,7 @@ class Program:
     code_dir: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """Arguments of the indices ``[start, stop)`` of a batch that has no parameter space.
 
     Args:
@@ -47,8 +46,7 @@ class Block:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Consecutive tasks of one batch for one slot.
 
     Args:
@@ -67,8 +65,7 @@ class Chunk:
     block: Block | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The tasks ``[start, stop)`` are done.
 
     Args:
@@ -84,8 +81,7 @@ class Part:
     seconds: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The attempt at one task failed.
 
     Args:
@@ -108,8 +104,7 @@ class Failed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """A chunk left its slot.
 
     Args:

@@ -178,6 +178,8 @@ class ProcessEngine:
 
     def timeout(self, now: float) -> float | None:
         """Seconds until `poll` must be called; None if nothing but `waitables` matters."""
+        if self._events:
+            return 0.0
         slots = [*self._slots.values(), *self._leaving]
         dues = [slot.due(now) for slot in slots]
         dues += [self._leftovers.due(), *self._start_at.values()]

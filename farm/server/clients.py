@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
@@ -123,9 +124,8 @@ class Clients:
         core = self._core
         batch = core.find(request.ref)
         state = core.ledger.batches[batch]
-        self._when(
-            peer, number, batch, request.wait, lambda: state.ended, lambda: core.status(batch)
-        )
+        seconds = min(request.wait, MAX_WAIT)
+        self._when(peer, number, batch, seconds, lambda: state.ended, lambda: core.status(batch))
 
     def batches(self, peer: Peer, number: int, request: ListBatches) -> None:
         """A page of the latest batches."""
@@ -154,7 +154,7 @@ class Clients:
             found, cursor = core.journal.outcomes_after(batch, cursor)
             ended = state.ended and not found and not core.journal.pending
             if request.follow and not ended:
-                wait(MAX_WAIT)
+                wait(math.inf)
             return Outcomes(_with_attempts(state, found), cursor, ended, state.state)
 
         def ready() -> bool:
@@ -163,7 +163,7 @@ class Clients:
         def wait(seconds: float) -> None:
             self._when(peer, number, batch, seconds, ready, page)
 
-        wait(MAX_WAIT if request.follow else request.wait)
+        wait(math.inf if request.follow else min(request.wait, MAX_WAIT))
 
     def results(self, peer: Peer, number: int, request: GetResults) -> None:
         """A page of outcomes in index order."""
@@ -184,7 +184,7 @@ class Clients:
         def ready() -> bool:
             return state.ended or request.start in state.done or request.start in state.failed
 
-        self._when(peer, number, batch, request.wait, ready, page)
+        self._when(peer, number, batch, min(request.wait, MAX_WAIT), ready, page)
 
     def _recorded(self, peer: Peer, number: int, request: GetResults) -> None:
         """A page of what is recorded by now, in index order."""
@@ -222,7 +222,7 @@ class Clients:
             peer.waiters.discard(waiter)
             peer.answer(number, make)
 
-        waiter = self._core.wait(batch, min(seconds, MAX_WAIT), ready, answer, peer.who)
+        waiter = self._core.wait(batch, seconds, ready, answer, peer.who)
         if waiter is not None:
             peer.waiters.add(waiter)
 

@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         if self._out is not None:
-            self._out.relax()
+            self._out.end()
         self._registry.went(self)
         if self._dialect is not None:
             self._dialect.lost()

@@ -273,9 +273,9 @@ class NodeDesk:
         """Lease what is pending to the nodes that want some, longest waiting first."""
         ledger, barren = self._core.ledger, False
         if ledger.exhausted:
-            return  # thousands may wait for work, and need not be looked at in each turn
+            return  # thousands may wait for work, and need not be copied in each turn
         waiting = deque(self._wanting.values())
-        while waiting:
+        while waiting and not ledger.exhausted:
             node = waiting.popleft()
             if node.peer is None or (barren and not node.idle):
                 continue
@@ -288,9 +288,7 @@ class NodeDesk:
                     node.want, node.idle = left
                     self._wanting[node.id] = node
                     waiting.append(node)
-            elif ledger.exhausted:
-                return
-            else:  # there is something, but not for this node
+            else:  # there may be something, but not for this node
                 barren = ledger.for_idle_alone
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:

@@ -14,7 +14,7 @@ log = logging.getLogger("farm.server")
 WRITE_HIGH = 4 * 1024 * 1024
 """Bytes of unread answers at which the server stops reading a peer's requests."""
 
-LATE_SECONDS = 0.002
+LATE_SECONDS = 0.004
 """For so long a frame that nobody waits for waits for another one."""
 
 MAX_LATE = 100
@@ -44,6 +44,7 @@ class Outflow:
         self._stuck = stuck
         self._written = 0
         self._late: list[bytes] = []
+        self._sender: asyncio.TimerHandle | None = None  # of what is late by then
         self._timer: asyncio.TimerHandle | None = None
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -68,12 +69,13 @@ class Outflow:
         somebody waits for.
         """
         self._late.append(frame)
-        if len(self._late) == 1:
-            asyncio.get_running_loop().call_later(LATE_SECONDS, self._send_late)
-        elif len(self._late) >= MAX_LATE:
-            self._send_late()
+        if len(self._late) >= MAX_LATE:
+            self._send(self._late)
+        elif self._sender is None:
+            self._sender = asyncio.get_running_loop().call_later(LATE_SECONDS, self._send_late)
 
     def _send_late(self) -> None:
+        self._sender = None
         if self._late:
             self._send(self._late)
 
@@ -109,6 +111,12 @@ class Outflow:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.relax()
+        if self._sender is not None:
+            self._sender.cancel()
 
     @property
     def _taken(self) -> int:

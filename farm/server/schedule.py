@@ -34,6 +34,9 @@ class Schedule:
         """Put the batch where it now belongs."""
         if not self._is_ready(state):
             state.entry = None
+            ready = self._ready[state.strict]
+            if ready and ready[0][2] == state.id:
+                self._settle(ready)  # so that it is known whether there is anything else
             self._look_again(state)
             return
         entry = (-state.options.priority, state.busy, state.id)

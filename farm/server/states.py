@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server.again import Again
@@ -166,8 +168,7 @@ class Verdict(enum.Enum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A lease that was just made."""
 
     batch: int

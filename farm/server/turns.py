@@ -256,5 +256,6 @@ class Turns:
             raise RequestError("busy", f"{MAX_WAITING:,} requests of this key or certificate wait")
         waiter = Waiter(batch, ready, answer, who)
         self.waiters.add(waiter, seconds)
-        self.changed(batch)
+        if self.journal.pending:  # of that, too; any later change wakes it by itself
+            self.changed(batch)
         return waiter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ class Waiters:
         """How many there are, by who they are."""
 
     def add(self, waiter: Waiter, seconds: float) -> None:
-        """Wait for at most ``seconds``."""
-        waiter.timer = self._loop.call_later(seconds, self._give_up, waiter)
+        """Wait for at most ``seconds``; infinity is no limit."""
+        if seconds < math.inf:
+            waiter.timer = self._loop.call_later(seconds, self._give_up, waiter)
         self._by_batch.setdefault(waiter.batch, {})[waiter] = None
         self.number[waiter.who] += 1
 

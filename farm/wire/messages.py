@@ -235,8 +235,8 @@ class GetOutcomes(Message):
     """Outcomes in the order in which they were recorded, after ``cursor`` (0 is the beginning).
 
     With ``wait`` (seconds) an empty answer is held back until there is one or the batch ended. With
-    ``follow`` one answer comes after the other, as there is something to tell or such a time is
-    over, until one says that the batch has ended.
+    ``follow`` one answer comes after the other, as there is something to tell, until one says that
+    the batch has ended.
     """
 
     batch: Int

@@ -161,6 +161,7 @@ class Dialect:
         self.refused: list[tuple[bytes, str]] = []
         self.gone = False
         self.reliefs = 0
+        self.rests = 0
 
     def receive(self, frame: bytes) -> None:
         self.received.append(frame)
@@ -169,6 +170,9 @@ class Dialect:
 
     def refuse(self, head: bytes, code: str, _text: str) -> None:
         self.refused.append((head, code))
+
+    def heard(self) -> None:
+        self.rests += 1
 
     def relieved(self) -> None:
         self.reliefs += 1
