@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any
 
+from farm.allocation import keep_freed
 from farm.client.link import Link
 from farm.client.session import Session
 from farm.cpus import usable_cpus
@@ -153,6 +154,7 @@ def _serve(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
         manager = FarmManager((HOST, 0), settings["authkey"].encode(), data)
         server = manager.get_server()
         _on_end_of_input(server.stop)
+        keep_freed()
         ready(str(server.port))
         server.serve_forever()
 
@@ -170,6 +172,7 @@ def _work(settings: dict[str, Any], ready: Callable[[str], None]) -> None:
         _on_end_of_input(worker.stop)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: worker.stop(number))
+        keep_freed()
         worker.run(lambda _: ready(""))
 
 

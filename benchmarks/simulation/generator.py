@@ -28,6 +28,7 @@ from farm.errors import FarmError
 from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
+from farm.wire.frames import Frame
 from farm.wire.leases import Beat, Joined
 from farm.wire.messages import Done
 
@@ -203,7 +204,7 @@ class Generator:
         self._selector.register(channel, selectors.EVENT_READ, hear)
         self._at(time.monotonic() + seconds, beat)
 
-    def _frames(self, channel: Channel) -> list[bytes]:
+    def _frames(self, channel: Channel) -> list[Frame]:
         try:
             return channel.read()
         except (OSError, EOFError):

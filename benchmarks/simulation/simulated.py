@@ -14,6 +14,7 @@ from farm.dialogue import Dialogue
 from farm.engines import base
 from farm.node import Node
 from farm.wire import codec
+from farm.wire.frames import Frame
 from farm.wire.leases import Joined, Lease, Report, Want
 from farm.wire.messages import Done, Message
 
@@ -60,7 +61,7 @@ class SimulatedNode:
         for number, message in self._dialogue.connected():
             self._send(number, message, now)
 
-    def hear(self, frame: bytes, now: float) -> None:
+    def hear(self, frame: Frame, now: float) -> None:
         """The server says something; `turn` is to follow."""
         number, body = codec.decode_reply(frame)
         if isinstance(body, Lease) and self._wanted is not None:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from farm import config
+from farm.allocation import keep_freed
 from farm.cli import logs
 from farm.cli.command import output_of
 from farm.cli.options import AuthkeyFile, ConfigFile, Tls, Verbose, flag, limit, switch
@@ -82,6 +83,7 @@ def command(
         _settle()
         _tell(output, server, way_in, directory)
 
+    keep_freed()
     server.serve_forever(ready)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from farm import config, worker
+from farm.allocation import keep_freed
 from farm.cli import logs
 from farm.cli.command import ending_signals, output_of
 from farm.cli.options import AuthkeyFile, ConfigFile, Host, Processes, Tls, Verbose, flag
@@ -68,6 +69,7 @@ def command(
         for number in (*ending_signals(), signal.SIGINT):
             signal.signal(number, lambda number, _: _stop(node, number))
         output = output_of(ctx)
+        keep_freed()
         node.run(lambda joined: _tell(output, joined, slots))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from farm.allocation import keep_freed
 from farm.engines.exits import NO_MEMORY
 from farm.engines.failure import CallError
 from farm.engines.isolation import die_with_owner, isolate, kill_own_group, out_of_reach
@@ -43,6 +44,7 @@ def main(
         environment: the owner's.
     """
     isolate(environment)
+    keep_freed()
     die_with_owner(lifeline)
     link = out_of_reach(link)
     shown = Progress(memoryview(progress), number)

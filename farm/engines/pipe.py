@@ -12,18 +12,77 @@ from collections import deque
 from multiprocessing.connection import Connection
 
 _LENGTH = struct.Struct("!I")
-_READ_SIZE = 1 << 18
+_READ_SIZE = 256 << 10
 _READS_AT_ONCE = 64
-_JOINED = 1 << 16
-"""Bytes up to which frames are written together; to join more would cost more than it saves."""
+
+_LARGE = 64 << 10
+"""Bytes from which on a frame is read into its own place at once, and written without being joined
+to others: to copy it would take longer than a system call."""
 
 MAX_FRAME = 128 << 20
 """Bytes; a longer frame means that something else was written to the pipe."""
 
+Data = bytes | bytearray
 
-def frame(data: bytes) -> bytes:
-    """The bytes that carry ``data``."""
-    return _LENGTH.pack(len(data)) + data
+
+def parts(data: bytes) -> list[bytes]:
+    """What carries ``data``, in one piece if that is no more than a copy of little."""
+    head = _LENGTH.pack(len(data))
+    return [head + data] if len(data) < _LARGE else [head, data]
+
+
+class Incoming:
+    """Cuts what is read into frames."""
+
+    def __init__(self) -> None:
+        self._scratch = memoryview(bytearray(_READ_SIZE))
+        self._buffer = bytearray()
+        self._large: bytearray | None = None  # a large frame that is not complete
+        self._filled = 0  # bytes of it that are there
+        self.broken = False
+        """What was read are no frames; nothing more is to be read."""
+
+    def read(self, link: socket.socket) -> int:
+        """Read once from a socket; how many bytes, 0 at its end."""
+        if self._large is None:
+            count = link.recv_into(self._scratch)
+            self._buffer += self._scratch[:count]
+        else:
+            count = link.recv_into(memoryview(self._large)[self._filled :])
+            self._filled += count
+        return count
+
+    def frames(self) -> list[Data]:
+        """Those that are complete, each once."""
+        found: list[Data] = []
+        if self._large is not None:
+            if self._filled < len(self._large):
+                return found
+            found.append(self._large)
+            self._large = None
+        at = 0
+        while len(self._buffer) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, at)
+            begin = at + _LENGTH.size
+            end = begin + length
+            if length > MAX_FRAME:
+                self.broken = True
+                break
+            if len(self._buffer) < end:
+                if length >= _LARGE:
+                    self._begin_large(begin, length)
+                    return found
+                break
+            found.append(bytes(memoryview(self._buffer)[begin:end]))
+            at = end
+        del self._buffer[:at]
+        return found
+
+    def _begin_large(self, begin: int, length: int) -> None:
+        """The last frame that has begun to come is read to where it is to be."""
+        self._large, self._filled = bytearray(length), len(self._buffer) - begin
+        self._large[: self._filled] = memoryview(self._buffer)[begin:]
+        self._buffer.clear()
 
 
 class OwnerPipe:
@@ -38,7 +97,7 @@ class OwnerPipe:
         link.setblocking(False)
         self._link = link
         self._held = held
-        self._incoming = bytearray()
+        self._incoming = Incoming()
         self._outgoing: deque[memoryview] = deque()
         self.closed = False
         """Nothing more can be read: the slot's end is closed, or broke the protocol."""
@@ -54,12 +113,10 @@ class OwnerPipe:
 
     def send(self, *data: bytes) -> None:
         """Queue some frames and write what goes at once: small ones wake the slot once."""
-        size = sum(map(len, data))
-        frames = map(frame, data)
-        if size <= _JOINED:
-            self._outgoing.append(memoryview(b"".join(frames)))
-        else:
-            self._outgoing.extend(map(memoryview, frames))
+        pieces = [piece for each in data for piece in parts(each)]
+        if sum(map(len, pieces)) < _LARGE:
+            pieces = [b"".join(pieces)]
+        self._outgoing.extend(map(memoryview, pieces))
         self.flush()
 
     def flush(self) -> None:
@@ -78,35 +135,20 @@ class OwnerPipe:
             else:
                 self._outgoing.popleft()
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> list[Data]:
         """The frames that are complete; what one call reads is bounded."""
+        found: list[Data] = []
         for _ in range(_READS_AT_ONCE):
             try:
-                data = self._link.recv(_READ_SIZE)
+                count = self._incoming.read(self._link)
             except BlockingIOError:
                 break
             except OSError:
-                data = b""
-            if not data:
+                count = 0
+            found += self._incoming.frames() if count else []
+            if not count or self._incoming.broken:
                 self.closed = True
                 break
-            self._incoming += data
-        return self._frames()
-
-    def _frames(self) -> list[bytes]:
-        found: list[bytes] = []
-        at = 0
-        while len(self._incoming) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._incoming, at)
-            if length > MAX_FRAME:
-                self.closed = True
-                break
-            begin = at + _LENGTH.size
-            if len(self._incoming) < begin + length:
-                break
-            at = begin + length
-            found.append(bytes(memoryview(self._incoming)[begin:at]))
-        del self._incoming[:at]
         return found
 
     def close(self) -> None:
@@ -125,35 +167,16 @@ class SlotPipe:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
-        self._incoming = bytearray()
+        self._incoming = Incoming()
 
-    def receive(self) -> list[bytes]:
+    def receive(self) -> list[Data]:
         """The frames that have come: one at least, however long that takes.
 
         Raises:
             EOFError: the owner's end is closed.
             OSError: the pipe is broken.
         """
-        while True:
-            found, at = [], 0
-            while (end := self._end_of_frame(at)) <= len(self._incoming):
-                found.append(bytes(memoryview(self._incoming)[at + _LENGTH.size : end]))
-                at = end
-            if found:
-                del self._incoming[:at]
-                return found
-            self._fill(end)
-
-    def _end_of_frame(self, at: int) -> int:
-        """Where the frame ends that begins there; where its length does if that is not known."""
-        if len(self._incoming) < at + _LENGTH.size:
-            return at + _LENGTH.size
-        return int(at + _LENGTH.size + _LENGTH.unpack_from(self._incoming, at)[0])
-
-    def _fill(self, size: int) -> None:
-        """Read until there is so much."""
-        while len(self._incoming) < size:
-            data = self._link.recv(min(1 << 20, max(_JOINED, size - len(self._incoming))))
-            if not data:
-                raise EOFError("the owner of the slot is gone")
-            self._incoming += data
+        while not (found := self._incoming.frames()):
+            if self._incoming.broken or not self._incoming.read(self._link):
+                raise EOFError("the owner of the slot is gone, or has lost its way")
+        return found

@@ -16,7 +16,7 @@ from typing import Any
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
-from farm.engines.pipe import frame
+from farm.engines.pipe import parts
 from farm.engines.progress import MAX_GROUP, Progress
 
 FLUSH_SECONDS = 0.04
@@ -127,13 +127,13 @@ class Report:
         with self._sending:
             with self._packing:
                 self._pack()
-                self._outbox.append(frame(encode(message)))
+                self._outbox += parts(encode(message))
             self._send()
 
     def drop(self, chunk: int) -> None:
         """Send that a chunk will not begin; called by the second thread."""
         with self._packing:
-            self._outbox.append(frame(encode(Finished(chunk))))
+            self._outbox += parts(encode(Finished(chunk)))
         self.flush()
 
     def _pack(self) -> None:
@@ -167,7 +167,7 @@ class Report:
         # An allocation that fails halfway would lose results or repeat them, and one that fails
         # in msgspec's encoder ends the process (SIGSEGV, msgspec 0.22).
         with self._limit.eased:
-            frames = [frame(encode(message)) for message in messages]
+            frames = [part for message in messages for part in parts(encode(message))]
             size = sum(map(len, frames))
             self._outbox += frames
             self._outbox_bytes += size

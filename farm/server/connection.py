@@ -15,13 +15,13 @@ from farm.errors import ProtocolError
 from farm.server.budget import Allowance
 from farm.server.dialect import Dialect
 from farm.server.door import Pass
-from farm.server.intake import Intake
+from farm.server.intake import SCRATCH, Intake
 from farm.server.networks import network_of
 from farm.server.outflow import Outflow
 from farm.server.registry import Registry
 from farm.wire import handshake
 from farm.wire.channel import VANISHED_SECONDS, be_patient, tune
-from farm.wire.frames import Oversized, header
+from farm.wire.frames import Frame, Oversized, header
 from farm.wire.tunnel import TunnelError
 
 log = logging.getLogger("farm.server")
@@ -39,7 +39,7 @@ _CLIENT_HELLO = b"\x16\x03"
 """How a peer begins that speaks TLS (RFC 8446, section 5.1)."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Frames in, frames out.
 
     Args:
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         """The name of what it came in with: all who did so with the same are one to the server."""
         return self.holder.holder if self.holder else ""
 
-    # -- asyncio.Protocol ---------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol -------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Challenge the peer."""
@@ -106,8 +106,22 @@ class Connection(asyncio.Protocol):
         else:
             self._hint = loop.call_later(HINT_SECONDS, self._speaks_plainly)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the network is to put what comes."""
+        del sizehint
+        return self._intake.reader.space() if self._tunnel is None else SCRATCH
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Cut what came into frames."""
+        if self._tunnel is not None or not self.received or self._plain:
+            self.data_received(bytes(SCRATCH[:nbytes]))
+            return
+        self.received += nbytes
+        self._intake.reader.filled(nbytes)
+        self._serve_what_came()
+
+    def data_received(self, data: bytes) -> None:
+        """The same of what comes in a tunnel, from a stranger or a plain client."""
         if not self.received and self._tunnel is None and data.startswith(_CLIENT_HELLO):
             self.cut_off("it speaks TLS, and this server does not")
             return
@@ -118,6 +132,9 @@ class Connection(asyncio.Protocol):
         if self._plain:
             self._acknowledge()
         self._intake.reader.feed(data if self._tunnel is None else self._unwrapped(data))
+        self._serve_what_came()
+
+    def _serve_what_came(self) -> None:
         self.resume()
         if self._dialect is not None:
             self._dialect.heard()
@@ -216,7 +233,7 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.cut_off(str(error))
 
-    def serve(self, part: bytes | Oversized) -> None:
+    def serve(self, part: Frame | Oversized) -> None:
         """Serve a frame, or refuse it."""
         if self._dialect is None:
             assert isinstance(part, bytes)  # strangers' frames are not skipped
@@ -231,7 +248,7 @@ class Connection(asyncio.Protocol):
             rate = self._limits.max_requests
             text = f"more than {rate:,} requests a second on one connection (--max-requests)"
             self._registry.complain(self, f"refused: {text}")
-            self._dialect.refuse(part[:16], "busy", text)
+            self._dialect.refuse(bytes(part[:16]), "busy", text)
         else:
             self._dialect.receive(part)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from farm.wire.frames import Frame
+
 
 class Dialect(Protocol):
     """One of them, on one connection."""
 
-    def receive(self, frame: bytes) -> None:
+    def receive(self, frame: Frame) -> None:
         """A frame has come.
 
         Raises:

@@ -7,11 +7,14 @@ from typing import Protocol
 
 from farm.server.budget import FREE, Budget, Holder
 from farm.server.rounds import SLICE_SECONDS
-from farm.wire.frames import FrameReader, Oversized
+from farm.wire.frames import READ_BYTES, Frame, FrameReader, Oversized
 
 MAX_AT_ONCE = 32
 """Requests of one connection that are taken in one turn of the loop, for `SLICE_SECONDS` at most
 (and one request more); then others have their turn."""
+
+SCRATCH = memoryview(bytearray(READ_BYTES))
+"""Where all connections read to: what comes is cut up before anything else is read."""
 
 
 class Owner(Holder, Protocol):
@@ -21,7 +24,7 @@ class Owner(Holder, Protocol):
     def closing(self) -> bool:
         """Whether nothing is served any more."""
 
-    def serve(self, part: bytes | Oversized) -> None:
+    def serve(self, part: Frame | Oversized) -> None:
         """Serve a frame."""
 
     def read_network(self, wanted: bool) -> None:
@@ -41,7 +44,7 @@ class Intake:
     """
 
     def __init__(self, owner: Owner, budget: Budget, limit: int) -> None:
-        self.reader = FrameReader(limit)
+        self.reader = FrameReader(limit, scratch=SCRATCH)
         self.full = False
         """Of answers that the peer has not read: it is not heard until it does."""
         self._owner = owner

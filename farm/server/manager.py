@@ -152,6 +152,7 @@ class FarmServer(managers.Server):
             listener.close()
             sweeper.cancel()
             self.admission.close()
+            self._core.stop()
             if self._reason is None:
                 self.journal.close()
             else:

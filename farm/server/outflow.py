@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from farm.wire.frames import header
+from farm.wire.frames import LARGE, header
 from farm.wire.tunnel import Tunnel, TunnelError
 
 log = logging.getLogger("farm.server")
@@ -91,11 +91,11 @@ class Outflow:
                 # Whoever answers has others to answer: they are not to hear of it.
                 log.info("a tunnel is broken: %s", error)
                 self._transport.abort()
-        elif len(frames[-1]) < WRITE_HIGH:
+        elif len(frames[-1]) < LARGE:
             self.write(b"".join(parts))
         else:
-            for part in parts:
-                self.write(part)
+            self.write(b"".join(parts[:-1]))
+            self.write(parts[-1])
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""

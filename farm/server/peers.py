@@ -14,6 +14,7 @@ from farm.server.connection import Connection
 from farm.server.turns import Turns
 from farm.server.waiting import Waiter
 from farm.wire import codec
+from farm.wire.frames import Frame
 from farm.wire.messages import Message, Refused
 
 log = logging.getLogger("farm.server")
@@ -71,7 +72,7 @@ class Peer:
         """The peer's, for people."""
         return self._connection.address
 
-    def receive(self, frame: bytes) -> None:
+    def receive(self, frame: Frame) -> None:
         """Serve one request; an error becomes its answer."""
         if self._muted:
             return
@@ -82,10 +83,10 @@ class Peer:
             return
         self._guarded(number, type(request).__name__, lambda: self._serve(number, request))
 
-    def _misunderstood(self, frame: bytes, error: ProtocolError) -> None:
+    def _misunderstood(self, frame: Frame, error: ProtocolError) -> None:
         """Say so to who asked: a request that is sent again and again would not be read either."""
         self._unread += 1
-        number = codec.number_of(frame[:16])
+        number = codec.number_of(bytes(frame[:16]))
         if not number or self._unread >= MAX_UNREAD:
             raise error
         self._connection.complain(f"refused: {error}")

@@ -22,6 +22,7 @@ from farm.server.core import Core
 from farm.server.dialect import Dialect
 from farm.server.queue import Caller
 from farm.wire import builtins
+from farm.wire.frames import Frame
 from farm.wire.messages import PROTOCOL
 
 log = logging.getLogger("farm.server")
@@ -95,10 +96,10 @@ class PlainDialect:
         self._serving = False
         self._waiting: asyncio.Future[Any] | None = None
 
-    def receive(self, frame: bytes) -> None:
+    def receive(self, frame: Frame) -> None:
         """Serve one request."""
         try:
-            request = builtins.loads(frame, MAX_PARTS)
+            request = builtins.loads(bytes(frame), MAX_PARTS)
         except ProtocolError as error:
             # The peer is told, because a user's mistake looks like an attack; then it is cut off.
             self._send(_error(TypeError(f"only builtin types are accepted: {error}")))

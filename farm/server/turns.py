@@ -79,6 +79,7 @@ class Turns:
         self._stalled: str | None = None  # why the journal cannot be written
         self._complained = 0.0
         self._ended = 0.0  # when the last turn did
+        self._stopped = False
 
     @property
     def stalled(self) -> bool:
@@ -163,6 +164,10 @@ class Turns:
             self._flush_planned = True
             self.loop.call_soon(self._flush)
 
+    def stop(self) -> None:
+        """Nothing is written any more."""
+        self._stopped = True
+
     def end_early(self) -> None:
         """End the turn at once where little happens: nothing else would be written with it.
 
@@ -174,8 +179,8 @@ class Turns:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._flush_planned:
-            return  # it was ended early
+        if not self._flush_planned or self._stopped:
+            return  # it was ended early, or nobody is there any more
         ahead = self._stalled is None and not self.journal.has_new_batch
         if ahead:
             # What nodes begin while this is written need not wait for it: no lease is journalled

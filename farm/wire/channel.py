@@ -13,7 +13,7 @@ import threading
 import time
 
 from farm.errors import ProtocolError
-from farm.wire.frames import LARGEST, MAX_FRAME, FrameReader, header
+from farm.wire.frames import LARGE, LARGEST, MAX_FRAME, READ_BYTES, Frame, FrameReader, header
 from farm.wire.readiness import READ, WRITE, wait_for
 from farm.wire.tunnel import Tunnel, TunnelError
 
@@ -22,8 +22,6 @@ SEND_SECONDS = 60.0
 
 MAX_BACKLOG = 256 * 1024 * 1024
 """Bytes that may wait to be sent before the connection is given up."""
-
-_READ_BYTES = 256 * 1024
 
 VANISHED_SECONDS = 30.0
 """A peer that acknowledges nothing of what was sent for so long has vanished."""
@@ -94,8 +92,14 @@ class Channel:
         with self._lock:
             if self._backlog and len(self._backlog) + len(frame) > MAX_BACKLOG:
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
-            data = header(len(frame)) + frame
-            self._push(data if self._tunnel is None else self._encrypted(data, self._tunnel))
+            head = header(len(frame))
+            if self._tunnel is not None:
+                self._push(self._encrypted(head + frame, self._tunnel))
+            elif len(frame) < LARGE:
+                self._push(head + frame)
+            else:
+                self._push(head)
+                self._push(frame)
 
     def _encrypted(self, data: bytes, tunnel: Tunnel) -> bytes:
         try:
@@ -142,7 +146,7 @@ class Channel:
                     raise OSError(f"the peer has taken nothing for {SEND_SECONDS:.0f} s") from None
         return sent
 
-    def read(self) -> list[bytes]:
+    def read(self) -> list[Frame]:
         """The frames that have arrived, maybe none; does not wait.
 
         Raises:
@@ -150,20 +154,36 @@ class Channel:
             OSError: the connection is lost.
             ProtocolError: what arrived is not frames.
         """
-        frames: list[bytes] = []
+        frames: list[Frame] = []
         while True:
             try:
-                data = self._sock.recv(_READ_BYTES)
+                is_all = self._read_plainly() if self._tunnel is None else self._read_tunnel()
             except BlockingIOError:
                 return frames
-            if not data:
+            except EOFError:
                 if frames:
                     return frames  # the end is read again next time
-                raise EOFError("the server has closed the connection")
-            self._take(data)
+                raise
             frames.extend(self._reader.frames())
-            if len(data) < _READ_BYTES:
+            if is_all:
                 return frames
+
+    def _read_plainly(self) -> bool:
+        """Take what the network has; whether that was all of it."""
+        space = self._reader.space()
+        count = self._sock.recv_into(space)
+        if not count:
+            raise EOFError("the server has closed the connection")
+        self._reader.filled(count)
+        return count < len(space)
+
+    def _read_tunnel(self) -> bool:
+        """The same through the tunnel."""
+        data = self._sock.recv(READ_BYTES)
+        if not data:
+            raise EOFError("the server has closed the connection")
+        self._take(data)
+        return len(data) < READ_BYTES
 
     def _take(self, data: bytes) -> None:
         """What the network brought goes to the reader of frames, out of the tunnel first."""
@@ -182,7 +202,7 @@ class Channel:
                 self._push(answer)
         self._reader.feed(said)
 
-    def unread(self) -> list[bytes]:
+    def unread(self) -> list[Frame]:
         """The frames, if they are any, in what was no TLS: why the server turns this peer away."""
         try:
             return list(self._reader.frames())
@@ -221,10 +241,10 @@ class Channel:
         """
         while True:
             for frame in self._reader.frames():
-                return frame
+                return bytes(frame)
             if not self.wait(max(0.0, deadline - time.monotonic())):
                 raise TimeoutError("no answer in time")
-            data = self._sock.recv(_READ_BYTES)
+            data = self._sock.recv(READ_BYTES)
             if not data:
                 raise EOFError("the server has closed the connection")
             self._take(data)

@@ -25,6 +25,15 @@ LARGEST = 1024 * 1024 * 1024
 
 _HEAD = 16
 
+LARGE = 64 * 1024
+"""Bytes from which on a frame is read into its own place at once, and sent without being joined to
+its header: to copy it would take longer than a system call."""
+
+READ_BYTES = 256 * 1024
+"""Read at a time of all else."""
+
+Frame = bytes | bytearray
+
 
 def header(size: int) -> bytes:
     """What precedes ``size`` bytes."""
@@ -46,24 +55,46 @@ class FrameReader:
     Args:
         limit: bytes a frame may have; may be changed between frames.
         skip: whether what is above it is skipped, and told of, instead of being an error.
+        scratch: where what comes is read to before it is cut up; readers of one thread may share
+            it. One of its own if not given.
     """
 
-    def __init__(self, limit: int = MAX_FRAME, *, skip: bool = False) -> None:
+    def __init__(
+        self, limit: int = MAX_FRAME, *, skip: bool = False, scratch: memoryview | None = None
+    ) -> None:
         self.limit = limit
         self.skip = skip
+        self._scratch = memoryview(bytearray(READ_BYTES)) if scratch is None else scratch
         self._buffer = bytearray()
+        self._large: bytearray | None = None  # the first frame, if it is a large one
+        self._filled = 0  # bytes of it that are there
         self._skipping = 0
 
     @property
     def buffered(self) -> int:
-        """Bytes kept of a frame that is not complete."""
-        return len(self._buffer)
+        """Bytes kept of frames that were not taken."""
+        return len(self._buffer) + self._filled
 
     @property
     def claimed(self) -> int:
         """Bytes that the frame on its way will have; 0 if that is not known yet."""
+        if self._large is not None:
+            return len(self._large)
         found = self._claim()
         return found[1] if found and found[1] <= self.limit else 0
+
+    def space(self) -> memoryview:
+        """Where to put what the network brings next; `filled` is to follow at once."""
+        if self._large is not None and self._filled < len(self._large):
+            return memoryview(self._large)[self._filled :]
+        return self._scratch
+
+    def filled(self, count: int) -> None:
+        """So many bytes were put into the `space`."""
+        if self._large is not None and self._filled < len(self._large):
+            self._filled += count
+        else:
+            self.feed(self._scratch[:count])
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take what the network brought."""
@@ -71,25 +102,34 @@ class FrameReader:
             skipped = min(self._skipping, len(data))
             self._skipping -= skipped
             data = memoryview(data)[skipped:]
-        self._buffer += data
+        if self._large is not None:
+            with memoryview(data) as view, memoryview(self._large) as large:
+                more = min(len(view), len(large) - self._filled)
+                large[self._filled : self._filled + more] = view[:more]
+                self._filled += more
+                self._buffer += view[more:]
+        else:
+            self._buffer += data
 
-    def frames(self) -> Iterator[bytes]:
+    def frames(self) -> Iterator[Frame]:
         """Each complete frame, once. What follows a frame is looked at when the next is asked for.
 
         Raises:
             ProtocolError: a frame claims more than the limit, or a negative length.
         """
         for part in self.parts():
-            assert isinstance(part, bytes)  # nothing is skipped where frames alone are asked for
+            assert not isinstance(part, Oversized)  # nothing is skipped where this is asked for
             yield part
 
-    def parts(self) -> Iterator[bytes | Oversized]:
+    def parts(self) -> Iterator[Frame | Oversized]:
         """As `frames`, with each frame that is skipped."""
         while (part := self.take()) is not None:
             yield part
 
-    def take(self) -> bytes | Oversized | None:
+    def take(self) -> Frame | Oversized | None:
         """The next of `parts`; None as long as it is not complete."""
+        if self._large is not None:
+            return self._take_large()
         claim = self._claim()
         if claim is None:
             return None
@@ -98,10 +138,21 @@ class FrameReader:
             return self._oversized(start, size)
         stop = start + size
         if len(self._buffer) < stop:
+            if size >= LARGE:  # the rest need not pass through here
+                self._large, self._filled = bytearray(size), len(self._buffer) - start
+                self._large[: self._filled] = memoryview(self._buffer)[start:]
+                self._buffer.clear()
             return None
         frame = bytes(memoryview(self._buffer)[start:stop])
         del self._buffer[:stop]
         return frame
+
+    def _take_large(self) -> bytearray | None:
+        large = self._large
+        if large is None or self._filled < len(large):
+            return None
+        self._large, self._filled = None, 0
+        return large
 
     def _oversized(self, start: int, size: int) -> Oversized | None:
         if not self.skip or size > LARGEST:

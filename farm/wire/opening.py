@@ -164,7 +164,7 @@ def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmEr
                 f"the server at {address} has not heard this end in time: one of the two, or the "
                 "network between them, is very slow"
             )
-        _check_turned_away(frame, address)
+        _check_turned_away(bytes(frame), address)
     return ServerUnreachableError(
         f"what answers at {address} does not speak TLS: leave out --tls (FARM_TLS), or start the "
         "server with `farm serve --tls DIR`."

@@ -13,8 +13,9 @@ ROOT = Path(farm.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # What each part may import, itself included; those that are below everything else stand last.
-BELOW = {"errors", "version", "limits", "printable", "regular"}
+BELOW = {"allocation", "errors", "version", "limits", "printable", "regular"}
 ALLOWED = {
+    "allocation": set(),
     "errors": set(),
     "version": set(),
     "limits": set(),
