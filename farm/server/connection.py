@@ -135,9 +135,15 @@ class Connection(asyncio.BufferedProtocol):
         self._serve_what_came()
 
     def _serve_what_came(self) -> None:
-        self.resume()
-        if self._dialect is not None:
-            self._dialect.heard()
+        dialect = self._dialect
+        if dialect is None:
+            self.resume()
+            return
+        dialect.hear()
+        try:
+            self.resume()
+        finally:
+            dialect.heard()
 
     def _unwrapped(self, data: bytes) -> bytes:
         """What the peer said in the tunnel."""

@@ -20,8 +20,11 @@ class Dialect(Protocol):
     def refuse(self, head: bytes, code: str, text: str) -> None:
         """A frame is not served; ``head`` is how it begins."""
 
+    def hear(self) -> None:
+        """Something has come; `receive` may follow, and `heard` does."""
+
     def heard(self) -> None:
-        """All that has come by now was received."""
+        """All that has come by now was received, or waits for others to be served."""
 
     def relieved(self) -> None:
         """The peer has read what it was sent: there is room for more."""

@@ -171,9 +171,13 @@ class Peer:
         self.reply(number, Refused(code, text))
         self.close()
 
+    def hear(self) -> None:
+        """Something has come."""
+        self._turns.hear()
+
     def heard(self) -> None:
         """All that has come by now is served."""
-        self._turns.end_early()
+        self._turns.heard()
 
     def lost(self) -> None:
         """Forget what the peer waited for."""

@@ -122,9 +122,13 @@ class PlainDialect:
         kind = ValueError if code == "too-large" else RuntimeError
         self._reply(_error(kind(text)))  # after the answers that are still to come
 
+    def hear(self) -> None:
+        """Something has come."""
+        self._core.hear()
+
     def heard(self) -> None:
         """All that has come by now was received."""
-        self._core.end_early()
+        self._core.heard()
 
     def relieved(self) -> None:
         """There is nothing more to say: one request is answered at a time."""

@@ -80,6 +80,7 @@ class Turns:
         self._complained = 0.0
         self._ended = 0.0  # when the last turn did
         self._stopped = False
+        self._hearing = False
 
     @property
     def stalled(self) -> bool:
@@ -162,25 +163,33 @@ class Turns:
         """Do what is to be done at the end of this turn of the loop."""
         if not self._flush_planned:
             self._flush_planned = True
-            self.loop.call_soon(self._flush)
+            if not self._hearing:
+                self.loop.call_soon(self._flush)
 
     def stop(self) -> None:
         """Nothing is written any more."""
         self._stopped = True
 
-    def end_early(self) -> None:
-        """End the turn at once where little happens: nothing else would be written with it.
+    def hear(self) -> None:
+        """Begin to serve what has come on a connection; `heard` is to follow."""
+        self._hearing = True
 
-        To be called when all that a connection has sent was served.
+    def heard(self) -> None:
+        """All of it is served: the turn ends at once, if little happens.
+
+        Else others may have something that can be written together with it.
         """
+        self._hearing = False
         if not self._flush_planned or self._stalled is not None:
             return
         if self.loop.time() - self._ended > QUIET_SECONDS:
             self._flush()
+        else:
+            self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if not self._flush_planned or self._stopped:
-            return  # it was ended early, or nobody is there any more
+            return  # it was ended before, or nobody is there any more
         ahead = self._stalled is None and not self.journal.has_new_batch
         if ahead:
             # What nodes begin while this is written need not wait for it: no lease is journalled

@@ -171,6 +171,9 @@ class Dialect:
     def refuse(self, head: bytes, code: str, _text: str) -> None:
         self.refused.append((head, code))
 
+    def hear(self) -> None:
+        self.rests -= 1
+
     def heard(self) -> None:
         self.rests += 1
 
