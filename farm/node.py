@@ -55,7 +55,7 @@ class Work:
 
     def block_of(self, index: int) -> base.Block | None:
         """The block that holds ``index``, if the node has it."""
-        for block in self.blocks.values():
+        for block in reversed(self.blocks.values()):  # the newest is the likeliest
             if block.start <= index < block.stop:
                 return block
         return None

@@ -53,6 +53,7 @@ class Intake:
         self._room = 0  # bytes that a long message on its way was promised, or waits for
         self._waits = False  # for that room
         self._yields = False  # to the other connections, until the next turn of the loop
+        self._reads = True  # what comes
 
     @property
     def kept(self) -> int:
@@ -70,15 +71,16 @@ class Intake:
 
     def _serve_some(self) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + SLICE_SECONDS
+        end = 0.0
         for _ in range(MAX_AT_ONCE):
             if self._owner.closing or self._held or self.full or self._yields:
                 return
             part = self.reader.take()
             if part is None:
                 return
+            end = end or loop.time() + SLICE_SECONDS
             self._owner.serve(part)
-            if loop.time() >= end:
+            if self.reader.buffered and loop.time() >= end:
                 break
         self._yields = True
         loop.call_soon(self._next_turn)
@@ -109,9 +111,13 @@ class Intake:
         A connection whose frames the dialect holds back is read all the same, because it is by
         reading that its end is noticed.
         """
-        if not self._owner.closing:
-            too_much = self._held and self.reader.buffered > FREE
-            self._owner.read_network(not (self.full or self._waits or self._yields or too_much))
+        if self._owner.closing:
+            return
+        too_much = self._held and self.reader.buffered > FREE
+        wanted = not (self.full or self._waits or self._yields or too_much)
+        if wanted != self._reads:
+            self._reads = wanted
+            self._owner.read_network(wanted)
 
     def go_on(self) -> None:
         """After what held them back: read on, and serve what is there."""

@@ -91,8 +91,9 @@ class Batch:
     @property
     def ended(self) -> bool:
         """Whether no further outcome will be recorded."""
-        over = self.done.count + self.failed.count + self.dropped.count
-        return not self.open and over == self.total
+        if self.open:
+            return False
+        return self.done.count + self.failed.count + self.dropped.count == self.total
 
     @property
     def state(self) -> str:

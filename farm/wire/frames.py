@@ -80,6 +80,8 @@ class FrameReader:
         """Bytes that the frame on its way will have; 0 if that is not known yet."""
         if self._large is not None:
             return len(self._large)
+        if not self._buffer:
+            return 0
         found = self._claim()
         return found[1] if found and found[1] <= self.limit else 0
 
@@ -130,6 +132,8 @@ class FrameReader:
         """The next of `parts`; None as long as it is not complete."""
         if self._large is not None:
             return self._take_large()
+        if not self._buffer:
+            return None
         claim = self._claim()
         if claim is None:
             return None
