@@ -47,6 +47,15 @@ class Network(asyncio.Transport):
         self.protocol = protocol
         protocol.connection_made(self)
 
+    def bring(self, data: bytes) -> None:
+        """Something comes from the peer, as asyncio hands it over."""
+        while data:
+            place = self.protocol.get_buffer(-1)
+            count = min(len(place), len(data))
+            place[:count] = data[:count]
+            self.protocol.buffer_updated(count)
+            data = data[count:]
+
     def take(self, size: int) -> None:
         """The network takes so many bytes of what waits."""
         self.waiting -= min(size, self.waiting)
@@ -124,7 +133,7 @@ class Peer:
         said, answer = self.tunnel.receive(bytes(self._network.sent))
         self._network.sent.clear()
         if answer:
-            self._network.protocol.data_received(answer)
+            self._network.bring(answer)
             return self.hear()
         reader = FrameReader()
         reader.feed(said)
@@ -133,7 +142,7 @@ class Peer:
     def say(self, *frames: bytes) -> None:
         """Send frames."""
         data = framed(*frames)
-        self._network.protocol.data_received(self.tunnel.send(data) if self.tunnel else data)
+        self._network.bring(self.tunnel.send(data) if self.tunnel else data)
 
     def answers(self) -> list[bytes]:
         """The next frame of the handshake, as the standard library sends it."""
@@ -144,7 +153,7 @@ class Peer:
     def shake_hands(self) -> None:
         """Come in."""
         if self.tunnel is not None:
-            self._network.protocol.data_received(self.tunnel.begin())
+            self._network.bring(self.tunnel.begin())
         self.say(*self.answers())
         assert self.hear() == [handshake.WELCOME]
         self.say(handshake.CHALLENGE + b"{sha256}" + b"c" * 40)

@@ -103,7 +103,7 @@ def test_a_server_that_is_full_says_so(by_hand, lines):
 
 def test_who_speaks_tls_to_a_server_with_keys_is_cut_off(by_hand, lines):
     _, network = by_hand().call()
-    network.protocol.data_received(b"\x16\x03\x01\x02\x00")
+    network.bring(b"\x16\x03\x01\x02\x00")
     assert network.end == "aborted"
     assert lines() == ["cut off: it speaks TLS, and this server does not"]
 
@@ -141,7 +141,7 @@ def test_who_waits_for_a_challenge_is_told_that_tls_is_spoken(by_hand, template,
 def test_who_stalls_in_the_handshake_of_tls_is_cut_off(by_hand, template, clock, lines):
     _, network = by_hand(tls=template / "server", handshake_timeout=2.0).call()
     hello = Tunnel(client_context(template / "worker"), server=False).begin()
-    network.protocol.data_received(hello[:-1])
+    network.bring(hello[:-1])
     clock.pass_time(1.9)
     assert network.end == ""
     clock.pass_time(0.2)
@@ -154,9 +154,9 @@ def test_a_handshake_of_tls_that_does_not_end_is_not_kept(by_hand, template, lin
     message = b"\x01\x01\xff\xff" + b"x" * MAX_HELLO  # a ClientHello that claims 131,071 bytes
     records = (message[at : at + 0x3FFF] for at in range(0, len(message), 0x3FFF))
     hello = b"".join(b"\x16\x03\x01" + len(r).to_bytes(2, "big") + r for r in records)
-    network.protocol.data_received(hello[:MAX_HELLO])
+    network.bring(hello[:MAX_HELLO])
     assert network.end == ""
-    network.protocol.data_received(hello[MAX_HELLO:])
+    network.bring(hello[MAX_HELLO:])
     assert network.end == "aborted"
     assert lines() == [f"cut off: more than {MAX_HELLO} bytes before its tunnel is there"]
 
@@ -175,6 +175,6 @@ def test_many_requests_that_come_at_once_are_taken_in_several_turns(by_hand, clo
 
 def test_what_is_no_tls_is_logged_with_the_reason(by_hand, template, lines):
     _, network = by_hand(tls=template / "server").call()
-    network.protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    network.bring(b"GET / HTTP/1.1\r\n\r\n")
     assert network.end == "closed"
     assert lines() == ["refused: the other end does not speak TLS"]

@@ -31,7 +31,7 @@ def test_a_message_that_is_too_long_is_refused_and_the_next_one_served(by_hand, 
 
 def test_a_message_that_no_server_takes_ends_the_connection(by_hand):
     _, network, *_ = by_hand().known()
-    network.protocol.data_received(b"\xff\xff\xff\xff" + (1 << 40).to_bytes(8, "big"))
+    network.bring(b"\xff\xff\xff\xff" + (1 << 40).to_bytes(8, "big"))
     assert network.end == "aborted"
 
 
@@ -45,7 +45,7 @@ def test_a_plain_clients_messages_are_shorter(by_hand, monkeypatch):
 
 def test_others_have_their_turn_while_one_has_many_requests(by_hand, clock):
     _, network, _, dialect = by_hand().known()
-    network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(40)))
+    network.bring(b"".join(framed(b"%d" % number) for number in range(40)))
     assert len(dialect.received) == 1 + intake.MAX_AT_ONCE
     assert not network.reads
     clock.turn()
@@ -61,7 +61,7 @@ def test_others_have_their_turn_while_one_has_requests_that_take_long(by_hand, c
         clock._now += intake.SLICE_SECONDS / 2
 
     monkeypatch.setattr(dialect, "receive", serve)
-    network.protocol.data_received(b"".join(framed(b"%d" % number) for number in range(5)))
+    network.bring(b"".join(framed(b"%d" % number) for number in range(5)))
     assert dialect.received == [b"farm", b"0", b"1"]
     clock.turn()
     assert dialect.received == [b"farm", b"0", b"1", b"2", b"3", b"4"]
@@ -84,12 +84,12 @@ def test_long_messages_wait_for_one_another_and_all_get_through(by_hand):
     callers = [server.known() for _ in range(4)]
     message = framed(b"x" * 3 * MIB)
     for _, network, *_ in callers:
-        network.protocol.data_received(message[:4096])
+        network.bring(message[:4096])
     assert [network.reads for _, network, *_ in callers] == [True, False, False, False]
     for number, (_, network, _, dialect) in enumerate(callers):
         assert network.reads, "it is its turn"
         assert [other.reads for _, other, *_ in callers[number + 1 :]] == [False] * (3 - number)
-        network.protocol.data_received(message[4096:])
+        network.bring(message[4096:])
         assert len(dialect.received) == 2
 
 
@@ -98,9 +98,9 @@ def test_a_message_of_usual_length_waits_for_nobody(by_hand):
     _, long, *_ = server.known()
     long.protocol.data_received(header(5 * MIB) + b"x")
     _, network, _, dialect = server.known()
-    network.protocol.data_received(framed(b"x" * MIB)[:4096])
+    network.bring(framed(b"x" * MIB)[:4096])
     assert network.reads
-    network.protocol.data_received(framed(b"x" * MIB)[4096:])
+    network.bring(framed(b"x" * MIB)[4096:])
     assert len(dialect.received) == 2
 
 
@@ -108,7 +108,7 @@ def test_who_is_gone_or_too_slow_leaves_its_room_to_others(by_hand, clock, lines
     server = by_hand(max_queued=5 * MIB)
     (one, first, *_), (_, second, *_), (_, third, *_) = (server.known() for _ in range(3))
     for network in (first, second, third):
-        network.protocol.data_received(header(4 * MIB) + b"x")
+        network.bring(header(4 * MIB) + b"x")
     one.connection_lost(None)
     assert (second.reads, third.reads) == (True, False)
     list(server.admission.sweep())
@@ -217,11 +217,11 @@ def test_what_a_connection_keeps_is_counted_whichever_way_it_waits(by_hand):
     nothing = connection.kept
     connection.send(b"x" * 1000)
     assert connection.kept == nothing + 1004
-    network.protocol.data_received(header(MIB) + bytes(500))
+    network.bring(header(MIB) + bytes(500))
     assert connection.kept == nothing + 1004 + 500  # its header has been read
-    network.protocol.data_received(bytes(MIB - 500))
+    network.bring(bytes(MIB - 500))
     assert connection.kept == nothing + 1004
-    network.protocol.data_received(header(2 * MIB) + bytes(1000))
+    network.bring(header(2 * MIB) + bytes(1000))
     assert connection.kept == nothing + 1004, "that has room of its own"
 
 

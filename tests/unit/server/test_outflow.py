@@ -8,7 +8,7 @@ import pytest
 from fake_transport import Network, framed
 from farm_service import Clock
 
-from farm.server.outflow import WRITE_HIGH, Outflow
+from farm.server.outflow import LATE_SECONDS, MAX_LATE, WRITE_HIGH, Outflow
 from farm.wire.identity import client_context, server_context
 from farm.wire.tunnel import Tunnel
 
@@ -108,3 +108,37 @@ def test_who_reads_again_or_is_gone_is_not_watched(out, clock, stuck):
     out.relax()
     clock.pass_time(100.0)
     assert stuck == []
+
+
+def test_what_nobody_waits_for_goes_with_what_is_sent_next(out, network, clock):
+    out.send_late(b"one")
+    out.send_late(b"two")
+    assert network.writes == []
+    out.send(b"three")
+    assert network.sent == framed(b"one", b"two", b"three")
+    assert len(network.writes) == 1
+    clock.pass_time(1.0)
+    assert len(network.writes) == 1
+
+
+def test_it_goes_by_itself_if_nothing_else_does(out, network, clock):
+    out.send_late(b"one")
+    clock.pass_time(LATE_SECONDS)
+    assert network.sent == framed(b"one")
+    out.send_late(b"two")
+    clock.pass_time(LATE_SECONDS)
+    assert network.sent == framed(b"one", b"two")
+
+
+def test_it_does_not_pile_up(out, network):
+    for _ in range(MAX_LATE):
+        out.send_late(b"x")
+    assert network.sent == framed(*[b"x"] * MAX_LATE)
+
+
+def test_nothing_late_is_sent_on_a_connection_that_is_gone(out, network, clock):
+    out.send_late(b"one")
+    network.close()
+    out.end()
+    clock.pass_time(1.0)
+    assert network.sent == b""
