@@ -29,6 +29,9 @@ LARGE = 64 * 1024
 """Bytes from which on a frame is read into its own place at once, and sent without being joined to
 its header: to copy it would take longer than a system call."""
 
+_GROWTH = 4
+"""By which the room for a large frame grows when it is full."""
+
 READ_BYTES = 256 * 1024
 """Read at a time of all else."""
 
@@ -66,7 +69,8 @@ class FrameReader:
         self.skip = skip
         self._scratch = memoryview(bytearray(READ_BYTES)) if scratch is None else scratch
         self._buffer = bytearray()
-        self._large: bytearray | None = None  # the first frame, if it is a large one
+        self._large: bytearray | None = None  # room for the first frame, if it is a large one
+        self._size = 0  # bytes that it will have
         self._filled = 0  # bytes of it that are there
         self._skipping = 0
 
@@ -79,7 +83,7 @@ class FrameReader:
     def claimed(self) -> int:
         """Bytes that the frame on its way will have; 0 if that is not known yet."""
         if self._large is not None:
-            return len(self._large)
+            return self._size
         if not self._buffer:
             return 0
         found = self._claim()
@@ -87,31 +91,37 @@ class FrameReader:
 
     def space(self) -> memoryview:
         """Where to put what the network brings next; `filled` is to follow at once."""
-        if self._large is not None and self._filled < len(self._large):
-            return memoryview(self._large)[self._filled :]
-        return self._scratch
+        if self._large is None or self._filled == self._size:
+            return self._scratch[:]
+        if self._filled == len(self._large):
+            self._grow(self._large)
+        return memoryview(self._large)[self._filled :]
+
+    def _grow(self, large: bytearray) -> None:
+        """Make room as it is needed: what a peer claims costs nothing before it has come."""
+        large += bytes(min(self._size, _GROWTH * len(large)) - len(large))
 
     def filled(self, count: int) -> None:
         """So many bytes were put into the `space`."""
-        if self._large is not None and self._filled < len(self._large):
+        if self._large is not None and self._filled < self._size:
             self._filled += count
         else:
             self.feed(self._scratch[:count])
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take what the network brought."""
+        view = memoryview(data)
         if self._skipping:
-            skipped = min(self._skipping, len(data))
+            skipped = min(self._skipping, len(view))
             self._skipping -= skipped
-            data = memoryview(data)[skipped:]
-        if self._large is not None:
-            with memoryview(data) as view, memoryview(self._large) as large:
-                more = min(len(view), len(large) - self._filled)
-                large[self._filled : self._filled + more] = view[:more]
-                self._filled += more
-                self._buffer += view[more:]
-        else:
-            self._buffer += data
+            view = view[skipped:]
+        while view and self._large is not None and self._filled < self._size:
+            with self.space() as space:  # else there is no making room for more
+                count = min(len(view), len(space))
+                space[:count] = view[:count]
+            self._filled += count
+            view = view[count:]
+        self._buffer += view
 
     def frames(self) -> Iterator[Frame]:
         """Each complete frame, once. What follows a frame is looked at when the next is asked for.
@@ -143,19 +153,22 @@ class FrameReader:
         stop = start + size
         if len(self._buffer) < stop:
             if size >= LARGE:  # the rest need not pass through here
-                self._large, self._filled = bytearray(size), len(self._buffer) - start
-                self._large[: self._filled] = memoryview(self._buffer)[start:]
-                self._buffer.clear()
+                self._begin_large(start, size)
             return None
         frame = bytes(memoryview(self._buffer)[start:stop])
         del self._buffer[:stop]
         return frame
 
+    def _begin_large(self, start: int, size: int) -> None:
+        self._size, self._filled = size, len(self._buffer) - start
+        self._large = bytearray(min(size, max(LARGE, _GROWTH * self._filled)))
+        self._large[: self._filled] = memoryview(self._buffer)[start:]
+        self._buffer.clear()
+
     def _take_large(self) -> bytearray | None:
-        large = self._large
-        if large is None or self._filled < len(large):
+        if self._filled < self._size:
             return None
-        self._large, self._filled = None, 0
+        large, self._large, self._filled = self._large, None, 0
         return large
 
     def _oversized(self, start: int, size: int) -> Oversized | None:

@@ -50,11 +50,14 @@ class Network(asyncio.Transport):
     def bring(self, data: bytes) -> None:
         """Something comes from the peer, as asyncio hands it over."""
         while data:
-            place = self.protocol.get_buffer(-1)
-            count = min(len(place), len(data))
-            place[:count] = data[:count]
-            self.protocol.buffer_updated(count)
-            data = data[count:]
+            data = data[self._bring_some(data) :]
+
+    def _bring_some(self, data: bytes) -> int:
+        place = self.protocol.get_buffer(-1)
+        count = min(len(place), len(data))
+        place[:count] = data[:count]
+        self.protocol.buffer_updated(count)
+        return count
 
     def take(self, size: int) -> None:
         """The network takes so many bytes of what waits."""

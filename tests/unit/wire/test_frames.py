@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
+import tracemalloc
 from multiprocessing.connection import Connection
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import ProtocolError
-from farm.wire.frames import LARGEST, FrameReader, Oversized, header
+from farm.wire.frames import LARGE, LARGEST, FrameReader, Oversized, header
 
 
 def stream_of(frames: list[bytes]) -> bytes:
@@ -173,3 +174,54 @@ def test_what_a_frame_on_its_way_claims_is_known_from_its_header_on():
     assert reader.claimed == 0
     reader.feed(header(101))
     assert reader.claimed == 0, "it will not be kept"
+
+
+def poured(reader: FrameReader, data: bytes, most: int) -> list[bytes]:
+    """The frames of what the network puts where the reader wants it, so many bytes at a time."""
+    found = []
+    while data:
+        with reader.space() as space:
+            count = min(len(space), most, len(data))
+            space[:count] = data[:count]
+        reader.filled(count)
+        found += [bytes(frame) for frame in reader.frames()]
+        data = data[count:]
+    return found
+
+
+@given(
+    sizes=st.lists(
+        st.sampled_from([0, 1, 100, LARGE - 1, LARGE, LARGE + 1, 5 * LARGE]), max_size=6
+    ),
+    most=st.sampled_from([1000, 4096, LARGE - 3, LARGE, 3 * LARGE, 1 << 20]),
+    fed=st.booleans(),
+)
+def test_large_frames_are_read_to_where_they_are_to_be(sizes, most, fed):
+    frames = [bytes([number]) * size for number, size in enumerate(sizes)]
+    data = b"".join(header(len(frame)) + frame for frame in frames)
+    reader = FrameReader()
+    if fed:
+        found = []
+        for at in range(0, len(data), most):
+            reader.feed(data[at : at + most])
+            found += [bytes(frame) for frame in reader.frames()]
+    else:
+        found = poured(reader, data, most)
+    assert found == frames
+    assert reader.buffered == 0
+
+
+def test_what_is_claimed_takes_no_room_before_it_comes():
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        readers = [FrameReader(scratch=memoryview(bytearray(4))) for _ in range(50)]
+        for reader in readers:
+            reader.feed(header(60 << 20) + bytes(1000))
+            assert reader.take() is None
+            assert reader.claimed == 60 << 20
+            reader.feed(bytes(1000))
+            assert (reader.take(), reader.buffered) == (None, 2000)
+        assert tracemalloc.get_traced_memory()[0] - before < 50 * 100_000
+    finally:
+        tracemalloc.stop()
