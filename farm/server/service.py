@@ -99,7 +99,7 @@ class Service:
         self.desk.sweep()
         self._pruner.sweep()
         try:
-            self.core.journal.check_there()
+            self.core.journal.check_all_there()
         except JournalError as error:
             self._give_up(error)
 

@@ -16,6 +16,7 @@ from farm.batch.spec import Options
 from farm.errors import JournalError
 from farm.server.database import FILE_NAME, VERSION
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.reading import PAGE_BYTES, PAGE_ROWS, Attempt, BatchRow
 from farm.wire.messages import Block, Failure
 
@@ -331,7 +332,7 @@ def test_what_cannot_be_written_goes_on_waiting_and_is_written_once(journal):
     journal.add_batch(row(), b"spec")
     journal.commit()
     fill(journal)
-    add_done(journal, 1, 0, 1, b"x" * 100_000)
+    add_done(journal, 1, 0, 1, b"x" * (LARGE - 1))
     add_done(journal, 2, 1, 2)
     for _ in range(3):
         with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -361,7 +362,7 @@ def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
 def test_a_journal_that_cannot_be_written_at_the_end_says_so_and_lets_go(tmp_path):
     journal = Journal(tmp_path)
     fill(journal)
-    add_done(journal, 1, 0, 1, b"x" * 100_000)
+    add_done(journal, 1, 0, 1, b"x" * (LARGE - 1))
     with pytest.raises(JournalError, match="disk is full"):
         journal.close()
     Journal(tmp_path).close()

@@ -18,6 +18,7 @@ from farm.server.blocks import BlockCache
 from farm.server.clients import _with_attempts
 from farm.server.core import Core
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.reading import BatchRow
 from farm.server.waiting import Waiter, Waiters
 from farm.wire.leases import Failed
@@ -107,7 +108,7 @@ def test_a_full_disk_holds_answers_back_and_service_goes_on_after(core, loop, mo
     turn(loop)
     fill(core)
     seen = []
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     core.answer(lambda: seen.append("report"))
     turn(loop, 5)
     assert seen == []
@@ -127,7 +128,7 @@ def test_a_full_disk_is_told_and_hides_nothing_but_what_is_not_written(core, loo
     turn(loop)
     core.check_writable()
     fill(core)
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     turn(loop)
     seen = []
     core.answer(lambda: seen.append("acknowledged"))
@@ -182,7 +183,7 @@ def test_who_waits_is_not_told_of_what_is_not_journalled(core, loop, monkeypatch
     core.submit(row(total=1), b"", {}, [])
     turn(loop)
     fill(core)
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     seen = []
     told = lambda: seen.append(core.status(1).state)  # noqa: E731
     core.wait(1, 0.01, lambda: core.ledger.batches[1].ended, told)
