@@ -163,7 +163,7 @@ class World:
 
     def kill(self) -> None:
         """What was not committed is lost."""
-        self.journal._db.close()
+        self.journal.abandon()
 
     def restart(self, *, away: float = 0.0) -> None:
         """End at once, and come back after a while."""

@@ -18,7 +18,7 @@ from farm.regular import check_regular
 
 log = logging.getLogger("farm.server")
 
-VERSION = 2
+VERSION = 3
 FILE_NAME = "journal.sqlite"
 
 DURABILITY = {"process": "NORMAL", "disk": "FULL"}

@@ -1,7 +1,8 @@
 """What was acknowledged, on disk: SQLite in WAL mode, written in groups.
 
 Records are collected and written in one transaction by `commit`; the server answers only after
-that. `farm.server.database` opens the file, `farm.server.reading` reads it.
+that. `farm.server.database` opens the file, `farm.server.reading` reads it, and large payloads lie
+beside it (`farm.server.payloads`).
 """
 
 from __future__ import annotations
@@ -16,23 +17,33 @@ import msgspec
 
 from farm.errors import JournalError
 from farm.server.database import FILE_NAME, open_database, refusal
-from farm.server.reading import BatchRow, Reader
+from farm.server.payloads import DIRECTORY_NAME, LARGE, PayloadFiles, Payloads
+from farm.server.reading import BatchRow
+from farm.server.removal import Removal
+from farm.server.shares import Shares
 from farm.wire.messages import Block, Failure
 
 _NOTHING = pickle.dumps([None], 4)
 
-_TABLES = ("outcomes", "attempts", "blocks")
-"""Those that may have very many rows of one batch."""
-
-_ADD_SHARE = (
-    "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (batch, node) DO UPDATE"
-    " SET done = done + excluded.done, seconds = seconds + excluded.seconds"
-)
-
 _encode = msgspec.msgpack.encode
 
 
-class Journal(Reader):
+class _Large:
+    """A payload that is written beside the database; SQLite is told its place instead."""
+
+    __slots__ = ("batch", "payload", "place")
+
+    def __init__(self, batch: int, payload: bytes) -> None:
+        self.batch = batch
+        self.payload = payload
+        self.place: int | None = None
+
+    def __conform__(self, protocol: object) -> int | None:  # what sqlite3 asks parameters for
+        del protocol
+        return self.place
+
+
+class Journal(Removal):
     """One data directory, held by one server at a time.
 
     Args:
@@ -43,25 +54,36 @@ class Journal(Reader):
         JournalError: it cannot be used; the message says why and what to do.
     """
 
+    large = LARGE
+
     def __init__(self, directory: Path, durability: str = "process") -> None:
         self.path = directory / FILE_NAME
         self._name: str | None = None  # of the file, as SQLite knows it
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
-        self._shares: dict[tuple[int, str], tuple[int, float]] = {}
         self.pending_bytes = 0
         """Of results that wait for `commit`."""
         self.has_new_batch = False
         """Whether a batch waits for `commit`: its id is not sure to be its own."""
+        self._large: list[_Large] = []  # of what waits
+        self._summing = False
         super().__init__(self._open(directory, durability))
         try:
             self.server: str = self._identity()
             self._place = self._file()
+            self._shares = Shares(self._unsummed(), self.highest()[1])
+            self._payloads = self._open_payloads(directory, durability)
+            self._payloads.retain(self._all_batches())
         except (sqlite3.Error, OSError) as error:
             self._db.close()
             raise self.refusal(error) from error
 
     def _open(self, directory: Path, durability: str) -> sqlite3.Connection:
         return open_database(directory, durability)
+
+    def _open_payloads(self, directory: Path, durability: str) -> Payloads:
+        # Beside a journal that is moved away, or damaged, its payloads stay as they are.
+        place = directory / DIRECTORY_NAME / self.server
+        return PayloadFiles(place, self.path, sync=durability == "disk", named=self.named)
 
     def _identity(self) -> str:
         found: str | None = self._one("SELECT value FROM meta WHERE key = 'server'")
@@ -94,6 +116,20 @@ class Journal(Reader):
                 "while it was in use. Nothing was acknowledged since; put it back and start again"
             )
 
+    def check_all_there(self) -> None:
+        """As `check_there`, for the large payloads too; too slow for each commit.
+
+        Raises:
+            JournalError: see there.
+        """
+        self.check_there()
+        if not self._payloads.is_there():
+            raise JournalError(
+                f"payloads of the journal {self.path} are not there any more: files in "
+                f"{self.path.parent / DIRECTORY_NAME} were removed, moved or replaced while they "
+                "were in use. Put them back and start again"
+            )
+
     def refusal(self, error: Exception) -> JournalError:
         """Why the journal cannot be used, for people."""
         return refusal(self.path, error)
@@ -118,21 +154,51 @@ class Journal(Reader):
         if not self._pending:
             return
         self.check_there()
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            for sql, parameters in self._pending:
-                self._db.execute(sql, parameters)
-            for (batch, node), share in self._shares.items():
-                self._db.execute(_ADD_SHARE, (batch, node, *share))
-            self._db.execute("COMMIT")
+            self._write_large()
+            self._execute_all()
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self._payloads.undo()
             raise
+        self._payloads.keep()
         self._pending.clear()
+        self._large.clear()
         self.has_new_batch = False
-        self._shares.clear()
+        if self._summing:
+            self._shares.clear()
+        self._summing = False
         self.pending_bytes = 0
+
+    def _execute_all(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for sql, parameters in self._pending:
+            self._db.execute(sql, parameters)
+        for sql, parameters in self._shares.statements() if self._summing else ():
+            self._db.execute(sql, parameters)
+        self._db.execute("COMMIT")
+
+    def sum_up(self) -> None:
+        """Write with the next commit what nodes did by then; without that, a start adds it up."""
+        self._summing = bool(self._shares)
+
+    def _write_large(self) -> None:
+        """Before a row can name them: what is acknowledged is whole, whenever the server dies."""
+        of_batch: dict[int, list[_Large]] = {}
+        for one in self._large:
+            of_batch.setdefault(one.batch, []).append(one)
+        for batch, some in of_batch.items():
+            places = self._payloads.append(batch, [one.payload for one in some])
+            for one, place in zip(some, places, strict=True):
+                one.place = place
+
+    def _kept(self, batch: int, payload: bytes) -> tuple[bytes, _Large | None, int | None]:
+        """The columns of a payload: itself, its place and its size beside the database."""
+        if len(payload) < self.large:
+            return payload, None, None
+        self._large.append(_Large(batch, payload))
+        return b"", self._large[-1], len(payload)
 
     def add_batch(self, row: BatchRow, spec: bytes) -> None:
         """A new batch."""
@@ -151,20 +217,20 @@ class Journal(Reader):
     def add_block(self, batch: int, block: Block) -> None:
         """Arguments of an open batch."""
         self._write(
-            "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?)",
-            batch, block.start, block.stop, block.payload,
+            "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?)",
+            batch, block.start, block.stop, *self._kept(batch, block.payload),
         )  # fmt: skip
 
-    def grow_batch(self, batch: int, total: int, *, open: bool) -> None:  # noqa: A002
-        """An open batch has more tasks, or is closed."""
-        self._write("UPDATE batches SET total = ?, open = ? WHERE id = ?", total, open, batch)
+    def close_batch(self, batch: int, total: int) -> None:
+        """An open batch gets no more tasks; while it is open, its blocks say how many it has."""
+        self._write("UPDATE batches SET total = ?, open = 0 WHERE id = ?", total, batch)
 
     def set_state(self, row: BatchRow) -> None:
         """A batch has begun, ended, or been cancelled, paused or resumed."""
         self._write(
-            "UPDATE batches SET started = ?, ended = ?, open = ?, cancelled = ?, paused = ?,"
-            " reason = ?, dropped = ? WHERE id = ?",
-            row.started, row.ended, row.open, row.cancelled, row.paused, row.reason,
+            "UPDATE batches SET total = ?, started = ?, ended = ?, open = ?, cancelled = ?,"
+            " paused = ?, reason = ?, dropped = ? WHERE id = ?",
+            row.total, row.started, row.ended, row.open, row.cancelled, row.paused, row.reason,
             None if row.dropped is None else _encode(row.dropped), row.id,
         )  # fmt: skip
 
@@ -180,20 +246,20 @@ class Journal(Reader):
         seconds: bytes,
     ) -> None:
         """Tasks that are done; ``payload`` begins at index ``first``."""
+        inside, place, size = self._kept(batch, payload)
         self._write(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            seq, batch, *part, node, elapsed, first, payload, seconds,
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+            seq, batch, *part, node, elapsed, first, inside, seconds, place, size,
         )  # fmt: skip
         self.pending_bytes += len(payload)
-        done, so_far = self._shares.get((batch, node), (0, 0.0))
-        self._shares[batch, node] = done + part[1] - part[0], so_far + elapsed
+        self._shares.add(seq, batch, node, part[1] - part[0], elapsed)
 
     def add_failed(
         self, seq: int, batch: int, index: int, node: str, elapsed: float, failure: Failure
     ) -> None:
         """A task that has failed for good."""
         self._write(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, x'', x'', ?)",
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, x'', x'', ?, NULL, NULL)",
             seq, batch, index, index + 1, node, elapsed, index, _encode(failure),
         )  # fmt: skip
 
@@ -248,69 +314,10 @@ class Journal(Reader):
 
     def forget(self, batch: int) -> None:
         """A batch is not there any more; `remove_some` takes away its rows."""
+        self._shares.forget(batch)
         self._write(
             "UPDATE batches SET forgotten = 1, token = 'forgotten ' || id WHERE id = ?", batch
         )
-
-    def remove_some(self, batch: int, rows: int) -> bool:
-        """Remove some rows of a forgotten batch at once, and give back some disk.
-
-        Nothing may wait for `commit`.
-
-        Args:
-            batch: the batch.
-            rows: of each table at most.
-
-        Returns:
-            Whether there may be more.
-
-        Raises:
-            sqlite3.Error: it could not be done; nothing of it was.
-        """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            more = any(self._remove(table, batch, rows) for table in _TABLES)
-            if not more:
-                self._db.execute("DELETE FROM begun WHERE batch = ?", (batch,))
-                self._db.execute("DELETE FROM popped WHERE batch = ?", (batch,))
-                self._db.execute("DELETE FROM shares WHERE batch = ?", (batch,))
-                self._db.execute("DELETE FROM batches WHERE id = ?", (batch,))
-                self._db.execute(
-                    "DELETE FROM code WHERE digest NOT IN (SELECT digest FROM batches)"
-                )
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        return more
-
-    def _remove(self, table: str, batch: int, rows: int) -> bool:
-        done = self._db.execute(
-            f"DELETE FROM {table} WHERE rowid IN"  # noqa: S608 - this module's own tables
-            f" (SELECT rowid FROM {table} WHERE batch = ? LIMIT ?)",
-            (batch, rows),
-        )
-        return done.rowcount >= rows
-
-    @property
-    def has_room(self) -> bool:
-        """Whether there are pages that nothing uses, or rows of forgotten batches."""
-        return bool(self._one("PRAGMA freelist_count")) or bool(self.forgotten())
-
-    def shrink(self, pages: int) -> bool:
-        """Give pages that nothing uses back to the disk; whether there may be more.
-
-        Raises:
-            sqlite3.Error: it could not be done.
-        """
-        # `execute` would take one step of it, and each step frees one page.
-        self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
-        free = self._one("PRAGMA freelist_count") or 0
-        if not free or self._one("PRAGMA auto_vacuum") != 2:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            return False
-        return True
 
     def pop(self, batch: int, index: int) -> None:
         """A result was taken away. Its row stays as the record; its payload goes, if alone.
@@ -319,8 +326,8 @@ class Journal(Reader):
         """
         self._write("INSERT OR IGNORE INTO popped VALUES (?, ?)", batch, index)
         self._write(
-            "UPDATE outcomes SET payload = ?, first = start"
-            " WHERE batch = ? AND start = ? AND stop = start + 1 AND failure IS NULL",
+            "UPDATE outcomes SET payload = ?, first = start, place = NULL, size = NULL WHERE"
+            " batch = ? AND start = ? AND stop = start + 1 AND failure IS NULL",
             _NOTHING, batch, index,
         )  # fmt: skip
 
@@ -331,6 +338,7 @@ class Journal(Reader):
             JournalError: it could not be written; nothing of it was acknowledged.
         """
         try:
+            self.sum_up()
             self.commit()
         except sqlite3.Error as error:
             raise self.refusal(error) from error
@@ -339,4 +347,5 @@ class Journal(Reader):
 
     def abandon(self) -> None:
         """Let go of the directory; what waits was never acknowledged."""
+        self._payloads.close()
         self._db.close()

@@ -11,6 +11,7 @@ import msgspec
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
+from farm.server.payloads import Payloads
 from farm.wire.messages import Block, Failure, Outcome, Range
 
 PAGE_BYTES = 1024 * 1024
@@ -30,7 +31,19 @@ _FROM_INDEX = (
     "WHERE batch = :batch AND stop > :index AND start >="
     " (SELECT ifnull(max(start), 0) FROM outcomes WHERE batch = :batch AND start <= :index)"
 )
-_OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure"
+_TOTAL = (
+    "CASE WHEN open THEN max(total, ifnull((SELECT stop FROM blocks WHERE batch = id"
+    " ORDER BY start DESC LIMIT 1), 0)) ELSE total END"
+)
+# In the order of recording, whatever index would spare sorting what is few.
+_UNSUMMED = (
+    "SELECT batch, node, sum(stop - start) AS done, sum(elapsed) AS seconds"
+    " FROM outcomes NOT INDEXED WHERE failure IS NULL AND seq >"
+    " ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed'), 0)"
+    " AND batch NOT IN (SELECT id FROM batches NOT INDEXED WHERE forgotten) GROUP BY batch, node"
+)
+_SIZE = "coalesce(size, length(payload))"
+_OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure, place, size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,9 @@ class Reader:
         db: the database.
     """
 
+    _payloads: Payloads
+    """The large ones; given by whoever opened the database, as it says which they are."""
+
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
@@ -85,7 +101,7 @@ class Reader:
     def batches(self) -> Iterator[BatchRow]:
         """Every batch, oldest first."""
         rows = self._db.execute(
-            "SELECT id, token, name, total, options, digest, submitted, started, ended, open,"
+            f"SELECT id, token, name, {_TOTAL}, options, digest, submitted, started, ended, open,"  # noqa: S608 - above
             " cancelled, paused, reason, dropped FROM batches WHERE NOT forgotten ORDER BY id"
         )
         for row in rows:
@@ -100,6 +116,11 @@ class Reader:
     def forgotten(self) -> list[int]:
         """The batches whose rows are still to be removed."""
         return [b for (b,) in self._db.execute("SELECT id FROM batches WHERE forgotten")]
+
+    def _all_batches(self) -> list[int]:
+        """Those too whose rows are still to be removed."""
+        # Not from an index, which may be damaged where the table is not.
+        return [b for (b,) in self._db.execute("SELECT id FROM batches NOT INDEXED")]
 
     def highest(self) -> tuple[int, int]:
         """The highest batch id and the highest place of an outcome that were ever given."""
@@ -137,7 +158,15 @@ class Reader:
 
     def shares(self) -> Iterator[tuple[int, str, int, float]]:
         """What each node did: batch, node, tasks done and their seconds."""
-        yield from self._db.execute("SELECT batch, node, done, seconds FROM shares")
+        yield from self._db.execute(
+            "SELECT batch, node, sum(done), sum(seconds) FROM"  # noqa: S608 - above
+            f" (SELECT batch, node, done, seconds FROM shares UNION ALL {_UNSUMMED})"
+            " GROUP BY batch, node"
+        )
+
+    def _unsummed(self) -> Iterator[tuple[int, str, int, float]]:
+        """As `shares`, of what the table lacks."""
+        yield from self._db.execute(_UNSUMMED)
 
     def failed_seconds(self) -> Iterator[tuple[int, float]]:
         """By batch, the seconds of the tasks that have failed."""
@@ -176,9 +205,20 @@ class Reader:
         """Bytes of a batch's spec and of the arguments that travelled with it."""
         spec: int = self._one("SELECT length(spec) FROM batches WHERE id = ?", batch) or 0
         blocks: int = (
-            self._one("SELECT sum(length(payload)) FROM blocks WHERE batch = ?", batch) or 0
+            self._one(f"SELECT sum({_SIZE}) FROM blocks WHERE batch = ?", batch) or 0  # noqa: S608 - above
         )
         return spec + blocks
+
+    def named(self, batch: int) -> int:
+        """Where the last payload ends that rows name in the batch's file; 0 if they name none."""
+        ends = (
+            self._one(
+                f"SELECT place + size FROM {table} WHERE batch = ? AND place IS NOT NULL"  # noqa: S608 - its tables
+                " ORDER BY place DESC LIMIT 1", batch,
+            )
+            for table in ("outcomes", "blocks")
+        )  # fmt: skip
+        return max(end or 0 for end in ends)
 
     def code(self, digest: str) -> dict[str, bytes] | None:
         """The files of a digest."""
@@ -188,17 +228,25 @@ class Reader:
     def block(self, batch: int, index: int) -> Block | None:
         """The block that holds ``index``."""
         row = self._db.execute(
-            "SELECT start, stop, payload FROM blocks WHERE batch = ? AND start <= ?"
+            "SELECT start, stop, payload, place, size FROM blocks WHERE batch = ? AND start <= ?"
             " ORDER BY start DESC LIMIT 1",
             (batch, index),
         ).fetchone()
-        return Block(*row) if row and row[0] <= index < row[1] else None
+        if row is None or index >= row[1]:
+            return None
+        start, stop, payload, place, size = row
+        return Block(start, stop, self._payload(batch, payload, place, size))
+
+    def _payload(self, batch: int, payload: bytes, place: int | None, size: int | None) -> bytes:
+        if place is None or size is None:
+            return payload
+        return self._payloads.read(batch, place, size)
 
     def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
         """A page of outcomes in the order of recording, and the cursor behind it."""
         rows = self._page("WHERE batch = :batch AND seq > :seq ORDER BY seq LIMIT :rows",
                           batch=batch, seq=seq, rows=PAGE_ROWS)  # fmt: skip
-        found = [_outcome(row) for row in rows]
+        found = [self._outcome(batch, row) for row in rows]
         return found, rows[-1][0] if rows else seq
 
     def outcomes_from(self, batch: int, index: int, rows: int = PAGE_ROWS) -> list[Outcome]:
@@ -209,13 +257,13 @@ class Reader:
         for row in page:
             if row[1] > index:
                 break
-            found.append(_outcome(row))
+            found.append(self._outcome(batch, row))
             index = row[2]
         return found
 
     def payload_size(self, batch: int, index: int) -> int:
         """Bytes of the results among which that of a task is; 0 if there is none."""
-        sql = f"SELECT length(payload) FROM outcomes {_FROM_INDEX} ORDER BY start LIMIT 1"  # noqa: S608 - this module's constants
+        sql = f"SELECT {_SIZE} FROM outcomes {_FROM_INDEX} ORDER BY start LIMIT 1"  # noqa: S608 - this module's constants
         row = self._db.execute(sql, {"batch": batch, "index": index}).fetchone()
         return row[0] if row else 0
 
@@ -230,7 +278,7 @@ class Reader:
         which = "AND failure IS NOT NULL" if failed else ""
         rows = self._page(f"{_FROM_INDEX} {which} ORDER BY start LIMIT :rows",
                           batch=batch, index=index, rows=PAGE_ROWS)  # fmt: skip
-        return [_outcome(row) for row in rows]
+        return [self._outcome(batch, row) for row in rows]
 
     def _page(self, where: str, **parameters: int) -> list[Any]:
         rows, size = [], 0
@@ -240,14 +288,14 @@ class Reader:
         )
         for row in cursor:
             rows.append(row)
-            size += len(row[6]) + len(row[7]) + len(row[8] or b"")
+            size += len(row[6]) + len(row[7]) + len(row[8] or b"") + (row[10] or 0)
             if size >= PAGE_BYTES:
                 break
         cursor.close()
         return rows
 
-
-def _outcome(row: Any) -> Outcome:
-    _, start, stop, node, elapsed, first, payload, seconds, failure = row
-    reason = None if failure is None else _failures.decode(failure)
-    return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)
+    def _outcome(self, batch: int, row: Any) -> Outcome:
+        _, start, stop, node, elapsed, first, payload, seconds, failure, place, size = row
+        payload = self._payload(batch, payload, place, size)
+        reason = None if failure is None else _failures.decode(failure)
+        return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)

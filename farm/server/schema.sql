@@ -1,4 +1,4 @@
--- The journal, version 2. Times are seconds since the epoch by the server's clock.
+-- The journal, version 3. Times are seconds since the epoch by the server's clock.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -9,7 +9,7 @@ CREATE TABLE batches (
     id        INTEGER PRIMARY KEY,
     token     TEXT NOT NULL UNIQUE,         -- what makes a submission idempotent
     name      TEXT NOT NULL,
-    total     INTEGER NOT NULL,
+    total     INTEGER NOT NULL,             -- of an open one, what its blocks say if that is more
     options   BLOB NOT NULL,                -- msgpack, farm.batch.spec.Options
     spec      BLOB NOT NULL,                -- msgpack, farm.batch.spec.Spec without its files
     digest    TEXT NOT NULL,                -- of its files, '' if it has none
@@ -35,9 +35,12 @@ CREATE TABLE blocks (
     batch   INTEGER NOT NULL,
     start   INTEGER NOT NULL,
     stop    INTEGER NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,                  -- '' for one in the batch's file of payloads
+    place   INTEGER,                        -- where it begins in that file, if it is there
+    size    INTEGER                         -- and its bytes
 );
 CREATE UNIQUE INDEX blocks_by_index ON blocks (batch, start);
+CREATE INDEX blocks_by_place ON blocks (batch, place) WHERE place IS NOT NULL;
 
 -- What was recorded for [start, stop). Each index of a batch is in one row at most.
 CREATE TABLE outcomes (
@@ -48,15 +51,19 @@ CREATE TABLE outcomes (
     node    TEXT NOT NULL,
     elapsed REAL NOT NULL,                  -- seconds the tasks took, all together
     first   INTEGER NOT NULL,               -- index of the payload's first result
-    payload BLOB NOT NULL,                  -- pickled list of results, '' for a failure
+    payload BLOB NOT NULL,                  -- pickled list of results; '' for a failure, as above
     seconds BLOB NOT NULL,                  -- float32 a task, beside the payload
-    failure BLOB                            -- msgpack, farm.wire.messages.Failure
+    failure BLOB,                           -- msgpack, farm.wire.messages.Failure
+    place   INTEGER,                        -- as those of blocks
+    size    INTEGER
 );
 CREATE INDEX outcomes_by_index ON outcomes (batch, start, stop);
 CREATE INDEX outcomes_by_time ON outcomes (batch, seq);
 CREATE INDEX failures_by_index ON outcomes (batch, start) WHERE failure IS NOT NULL;
+CREATE INDEX outcomes_by_place ON outcomes (batch, place) WHERE place IS NOT NULL;
 
--- What each node has done of a batch: the sum over its outcomes, so that a start need not read them.
+-- What each node has done of a batch: the sum over its outcomes up to the place that `meta` has as
+-- 'summed', so that a start need not read all of them.
 CREATE TABLE shares (
     batch   INTEGER NOT NULL,
     node    TEXT NOT NULL,

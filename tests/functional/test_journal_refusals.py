@@ -24,11 +24,11 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # prctl(2), capabilities(7)
 
 @pytest.fixture
 def data(farm_cli: FarmCli) -> Path:
-    """A journal with a batch of 50 results of 9 kB."""
+    """A journal with a batch of three results of 9 kB, which are not large."""
     directory = farm_cli.home / "data"
     server = farm_cli.serve("--data", directory)
     farm_cli.worker("node")
-    file = farm_cli.batch_file("python: tasks.py:f\nparams: {count: 50}", PYTHON)
+    file = farm_cli.batch_file("python: tasks.py:f\nparams: {count: 3}", PYTHON)
     assert farm_cli.run("submit", file, "--wait").code == 0
     farm_cli.stop_all()
     assert server.process.returncode == 0
@@ -135,7 +135,7 @@ def test_damage_that_is_only_found_when_it_is_read(farm_cli: FarmCli, data: Path
         file.seek(full // PAGE * PAGE)
         file.write(b"\xff" * 4)  # where the result goes on
     server = farm_cli.serve("--data", data)
-    assert farm_cli.status()["done"] == 50
+    assert farm_cli.status()["done"] == 3
     ran = farm_cli.run("results", "last")
     assert ran.code == 1
     assert "the journal cannot be read: database disk image is malformed" in ran.err

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ from farm.errors import ProtocolError
 from farm.server.database import prepare
 from farm.server.journal import Journal
 from farm.server.nodes import SWEEP_SECONDS
+from farm.server.payloads import Payloads
 from farm.server.peers import Peer
 from farm.server.service import Service
 
 
 class Disk:
-    """What outlives the server: a database in memory."""
+    """What outlives the server: a database in memory, and the payloads beside it."""
 
     def __init__(self) -> None:
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self.db, Path("journal"), "process")
+        self.files: dict[int, bytearray] = {}
         self.full = False
         self.crash_in = 0
         """The server dies in its so many-th commit from now; 0 for never."""
@@ -36,8 +38,65 @@ class Disk:
         """Whether that commit is still written."""
 
 
+class SimulatedPayloads:
+    """`PayloadFiles` on a `Disk`: what was written and not kept stays behind when the server dies.
+
+    Args:
+        files: the disk's.
+    """
+
+    def __init__(self, files: dict[int, bytearray]) -> None:
+        self._files = files
+        self._begun: dict[int, int] = {}
+
+    def append(self, batch: int, payloads: Sequence[bytes]) -> list[int]:
+        """At the end of what is there, named or not."""
+        file, places = self._files.setdefault(batch, bytearray()), []
+        self._begun.setdefault(batch, len(file))
+        for payload in payloads:
+            places.append(len(file))
+            file += payload
+        return places
+
+    def keep(self) -> None:
+        """See there."""
+        self._begun.clear()
+
+    def undo(self) -> None:
+        """See there."""
+        for batch, begun in self._begun.items():
+            del self._files[batch][begun:]
+        self._begun.clear()
+
+    def read(self, batch: int, place: int, size: int) -> bytes:
+        """Never what is not there: nobody harms this disk."""
+        found = self._files[batch][place : place + size]
+        if len(found) < size:
+            raise AssertionError(f"batch {batch} has no {size} bytes at {place}")
+        return bytes(found)
+
+    def cut(self, batch: int) -> bool:
+        """At once."""
+        self._files.pop(batch, None)
+        return False
+
+    def retain(self, batches: Iterable[int]) -> None:
+        """See there."""
+        for batch in self._files.keys() - set(batches):
+            del self._files[batch]
+
+    def is_there(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
 class SimulatedJournal(Journal):
     """The journal on a `Disk`; what was not committed dies with the process."""
+
+    large = 40  # bytes: of a few results some are, some are not
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -49,16 +108,27 @@ class SimulatedJournal(Journal):
         del directory, durability
         return self._disk.db
 
+    def _open_payloads(self, directory: Path, durability: str) -> Payloads:
+        del directory, durability
+        return SimulatedPayloads(self._disk.files)
+
     def commit(self) -> None:
-        """Write, unless the disk is full or the server dies of it."""
+        """Write, unless the disk is full or the server dies of it.
+
+        It dies, and the disk fills up, when payloads were written that no row names yet.
+        """
         disk = self._disk
         if self._pending and disk.crash_in:
             disk.crash_in -= 1
             if not disk.crash_in:
                 if disk.crash_after and not disk.full:
                     super().commit()
+                else:
+                    self._write_large()
                 raise Crash
         if self._pending and disk.full:
+            self._write_large()
+            self._payloads.undo()
             raise sqlite3.OperationalError("database or disk is full")
         super().commit()
 

@@ -16,6 +16,7 @@ from farm.batch.spec import Options
 from farm.errors import JournalError
 from farm.server.database import FILE_NAME, VERSION
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.reading import PAGE_BYTES, PAGE_ROWS, Attempt, BatchRow
 from farm.wire.messages import Block, Failure
 
@@ -49,7 +50,6 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
         first.add_batch(one, f"spec {one.id}".encode())
     first.add_code("d", {"a.py": b"x = 1"})
     first.add_block(2, Block(0, 3, b"items"))
-    first.grow_batch(2, 3, open=True)
     first.set_state(
         replace(rows[0], started=2.0, ended=3.0, cancelled=True, paused=True, reason="why",
                 dropped=[(7, 9)])
@@ -123,6 +123,22 @@ def test_what_each_node_did_is_summed_up_over_commits_and_restarts(tmp_path):
     assert not journal.remove_some(2, 100)
     assert list(journal.shares()) == [(1, "n1", 20, 10.0)]
     journal.close()
+
+
+@pytest.mark.parametrize("how", ["open", "closed", "cancelled"])
+def test_an_open_batch_has_as_many_tasks_as_its_blocks(journal, how):
+    journal.add_batch(row(1, open=True, total=0), b"spec")
+    for start in range(0, 40, 4):
+        journal.add_block(1, Block(start, start + 4, b"items"))
+        journal.commit()
+    journal.add_batch(row(2, open=True, total=0), b"spec")
+    if how == "closed":
+        journal.close_batch(1, 40)
+    elif how == "cancelled":
+        journal.set_state(row(1, total=40, cancelled=True))
+    journal.commit()
+    first, second = journal.batches()
+    assert (first.total, first.open, second.total) == (40, how == "open", 0)
 
 
 def test_what_is_recorded_is_read_at_once_and_merged(journal):
@@ -331,7 +347,7 @@ def test_what_cannot_be_written_goes_on_waiting_and_is_written_once(journal):
     journal.add_batch(row(), b"spec")
     journal.commit()
     fill(journal)
-    add_done(journal, 1, 0, 1, b"x" * 100_000)
+    add_done(journal, 1, 0, 1, b"x" * (LARGE - 1))
     add_done(journal, 2, 1, 2)
     for _ in range(3):
         with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -361,7 +377,7 @@ def test_a_record_that_is_refused_leaves_no_transaction_open(journal):
 def test_a_journal_that_cannot_be_written_at_the_end_says_so_and_lets_go(tmp_path):
     journal = Journal(tmp_path)
     fill(journal)
-    add_done(journal, 1, 0, 1, b"x" * 100_000)
+    add_done(journal, 1, 0, 1, b"x" * (LARGE - 1))
     with pytest.raises(JournalError, match="disk is full"):
         journal.close()
     Journal(tmp_path).close()

@@ -1,4 +1,4 @@
-"""A journal of version 1 is brought up to date with all that is in it, or left as it is."""
+"""A journal of version 1 or 2 is brought up to date with all that is in it, or left as it is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from farm.errors import JournalError
 from farm.server import database
 from farm.server.database import FILE_NAME, VERSION
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.reading import Attempt, BatchRow
 from farm.wire.messages import Block, Failure
 
-SCHEMA = Path(__file__).with_name("journal-v1.sql")
-"""As farm 0.1 made it; it never changes."""
+SCHEMAS = {version: Path(__file__).with_name(f"journal-v{version}.sql") for version in (1, 2)}
+"""As earlier farms made them; they never change."""
 
 FAILURE = Failure("error", "ValueError", "no", "Traceback ...", None)
 _pack = msgspec.msgpack.encode
@@ -43,17 +44,27 @@ def old(tmp_path):
     return tmp_path
 
 
-def make_old(directory: Path) -> None:
+@pytest.fixture(params=SCHEMAS)
+def any_old(request, tmp_path):
+    """A directory with a journal of each earlier version."""
+    make_old(tmp_path, request.param)
+    return tmp_path
+
+
+def make_old(directory: Path, version: int = 1) -> None:
     db = sqlite3.connect(directory / FILE_NAME)
+    if version > 1:
+        db.execute("PRAGMA auto_vacuum = 2")
     db.execute("PRAGMA journal_mode = WAL")
-    db.executescript(SCHEMA.read_text())
+    db.executescript(SCHEMAS[version].read_text())
     db.execute("INSERT INTO meta VALUES ('server', 'abc')")
-    db.execute("PRAGMA user_version = 1")
+    db.execute(f"PRAGMA user_version = {version}")
     for row in BATCHES:
         options = {"retries": row.options.retries, "timeout": row.options.timeout,
                    "priority": row.options.priority}  # fmt: skip
         db.execute(
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO batches (id, token, name, total, options, spec, digest, open, cancelled,"
+            " submitted, started, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row.id, row.token, row.name, row.total, _pack(options), b"spec %d" % row.id,
              row.digest, row.open, row.cancelled, row.submitted, row.started, row.ended),
         )  # fmt: skip
@@ -70,8 +81,11 @@ def make_old(directory: Path) -> None:
         )  # fmt: skip
     db.execute("INSERT INTO outcomes VALUES (99, 2, 2, 3, 'n2', 0.25, 2, x'', x'', ?)",
                (_pack(FAILURE),))  # fmt: skip
-    db.execute("INSERT INTO attempts VALUES (2, 2, 'n1', 'error', 0.125, 2.5, ?)",
-               (_pack(FAILURE),))  # fmt: skip
+    db.execute("INSERT INTO attempts (batch, task, node, kind, seconds, at, failure)"
+               " VALUES (2, 2, 'n1', 'error', 0.125, 2.5, ?)", (_pack(FAILURE),))  # fmt: skip
+    if version > 1:
+        db.execute("INSERT INTO shares SELECT batch, node, sum(stop - start), sum(elapsed)"
+                   " FROM outcomes WHERE failure IS NULL GROUP BY batch, node")  # fmt: skip
     db.execute("INSERT INTO popped VALUES (1, 7)")
     db.commit()
     db.close()
@@ -128,18 +142,29 @@ def schema_of(directory: Path) -> set[tuple[str, str]]:
         db.close()
 
 
-def test_everything_is_kept(old):
+def test_everything_is_kept(any_old):
     for _ in range(2):
-        journal = Journal(old)
+        journal = Journal(any_old)
         check(journal)
         journal.close()
-    assert version_of(old) == VERSION
+    assert version_of(any_old) == VERSION
 
 
-def test_it_is_then_like_one_that_was_made_today(old):
-    Journal(old).close()
-    Journal(old / "new").close()
-    assert schema_of(old) == schema_of(old / "new")
+def test_it_is_then_like_one_that_was_made_today(any_old):
+    Journal(any_old).close()
+    Journal(any_old / "new").close()
+    assert schema_of(any_old) == schema_of(any_old / "new")
+
+
+def test_it_then_takes_what_is_large(any_old):
+    journal = Journal(any_old)
+    journal.add_block(4, Block(6, 7, b"b" * LARGE))
+    journal.add_done(100, 4, (6, 7), "n1", 0.5, 6, b"p" * LARGE, b"\0\0\0\0")
+    journal.close()
+    journal = Journal(any_old)
+    assert journal.block(4, 6) == Block(6, 7, b"b" * LARGE)
+    assert [o.payload for o in journal.outcomes_from(4, 6)] == [b"p" * LARGE]
+    journal.close()
 
 
 def test_it_gives_disk_back_when_a_batch_is_forgotten(old):
@@ -257,7 +282,7 @@ def test_broken_off_at_any_step_it_is_of_one_version_and_whole(tmp_path, how):
         if not reached:
             break
         step += max(1, step // 5)
-    assert set(versions) == {1, VERSION}
+    assert set(versions) == {1, 2, VERSION}
     assert versions == sorted(versions), "what was brought up to date stays so"
     assert len(versions) > 10
 
@@ -273,8 +298,9 @@ def test_killed_between_two_steps_it_is_whole(old, monkeypatch, after):
     monkeypatch.setattr(database, after, last)
     assert in_child(lambda: Journal(old)) == -signal.SIGKILL
     monkeypatch.undo()
-    assert version_of(old) == VERSION
+    assert version_of(old) == (2 if after == "_run" else VERSION)
     journal = Journal(old)
     check(journal)
+    assert journal._one("PRAGMA user_version") == VERSION
     assert journal._one("PRAGMA auto_vacuum") == 2
     journal.close()

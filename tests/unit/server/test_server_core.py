@@ -18,6 +18,7 @@ from farm.server.blocks import BlockCache
 from farm.server.clients import _with_attempts
 from farm.server.core import Core
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.reading import BatchRow
 from farm.server.waiting import Waiter, Waiters
 from farm.wire.leases import Failed
@@ -107,7 +108,7 @@ def test_a_full_disk_holds_answers_back_and_service_goes_on_after(core, loop, mo
     turn(loop)
     fill(core)
     seen = []
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     core.answer(lambda: seen.append("report"))
     turn(loop, 5)
     assert seen == []
@@ -127,7 +128,7 @@ def test_a_full_disk_is_told_and_hides_nothing_but_what_is_not_written(core, loo
     turn(loop)
     core.check_writable()
     fill(core)
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     turn(loop)
     seen = []
     core.answer(lambda: seen.append("acknowledged"))
@@ -182,7 +183,7 @@ def test_who_waits_is_not_told_of_what_is_not_journalled(core, loop, monkeypatch
     core.submit(row(total=1), b"", {}, [])
     turn(loop)
     fill(core)
-    done(core, 1, 0, b"x" * 200_000)
+    done(core, 1, 0, b"x" * (LARGE - 1))
     seen = []
     told = lambda: seen.append(core.status(1).state)  # noqa: E731
     core.wait(1, 0.01, lambda: core.ledger.batches[1].ended, told)
@@ -221,6 +222,18 @@ def test_a_block_can_be_used_before_it_is_journalled(core):
     core.grow(1, [Block(0, 2, b"items")], close=False)
     assert core.journal.pending
     assert core.block(1, 1) == Block(0, 2, b"items")
+
+
+def test_more_tasks_of_an_open_batch_are_one_record(core, loop):
+    core.submit(row(total=0, open=True), b"", {}, [])
+    turn(loop)
+    core.grow(1, [Block(0, 2, b"a")], close=False)
+    assert core.journal.pending == 1
+    core.grow(1, [Block(2, 3, b"b")], close=True)
+    assert core.journal.pending == 3
+    turn(loop)
+    (found,) = core.journal.batches()
+    assert (found.total, found.open) == (3, False)
 
 
 def test_blocks_that_come_again_are_taken_once(core):
@@ -266,7 +279,7 @@ def test_a_restart_changes_nothing_but_who_holds_what(make_core, loop, dropped):
     core.ledger.join(1, "n1", 20)
     core.submit(row(1), b"", {}, [])
     core.submit(row(2), b"", {}, [])
-    core.submit(row(3, total=0, open=True), b"", {}, [Block(0, 0, b"")])
+    core.submit(row(3, total=0, open=True), b"", {}, [])
     core.grow(3, [Block(0, 4, b"")], close=False)
     list(core.present(1, "token1", {1: [(0, 10)], 2: [(0, 10)]}, []))
     core.record_done(1, 1, (2, 5), b"p", SECONDS * 3, 0.5)

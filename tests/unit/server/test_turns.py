@@ -11,6 +11,7 @@ from farm.batch import spec as specs
 from farm.errors import RequestError
 from farm.server import turns as module
 from farm.server.journal import Journal
+from farm.server.payloads import LARGE
 from farm.server.service import Service
 from farm.wire import leases, messages
 
@@ -68,7 +69,7 @@ class Farm:
     def make_room(self) -> None:
         self.journal._db.execute("PRAGMA max_page_count = 100000")
 
-    def report(self, number: int, index: int, size: int = 100_000) -> None:
+    def report(self, number: int, index: int, size: int = LARGE - 1) -> None:
         seconds = array.array("f", [0.1]).tobytes()
         part = leases.Part(1, index, index + 1, b"x" * size, seconds)
         self.ask(self.node, number, leases.Report([part], [], []))
