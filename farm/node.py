@@ -9,11 +9,11 @@ from __future__ import annotations
 import array
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
 from farm.engines import base
+from farm.holdings import Work
 from farm.shelf import MemoryShelf, Shelf
 from farm.wire.leases import Held, Lease, Want, remaining
 from farm.wire.messages import Block, Failure
@@ -30,35 +30,10 @@ PREFETCH_SECONDS = 0.1
 MAX_UNDELIVERED = 256 * 1024 * 1024
 """Payload bytes that are not acknowledged at which the node asks for no more work."""
 
-MAX_BLOCKS = 64
-"""Blocks of arguments kept for each batch."""
-
 MAX_IDLE_BATCHES = 64
 """Batches whose programs are kept although the node has no work of them."""
 
 _MEAN_WEIGHT = 0.3
-
-
-@dataclass(slots=True)
-class Work:
-    """What the node has of one batch."""
-
-    batch: int
-    pending: RangeSet = field(default_factory=RangeSet)
-    running: RangeSet = field(default_factory=RangeSet)
-    mean: float = 0.0
-    ready: bool = False
-    by_value: bool = False
-    once: bool = False  # its tasks must not run twice
-    blocks: OrderedDict[int, base.Block] = field(default_factory=OrderedDict)
-    missing: int | None = None  # an index whose block has been asked for
-
-    def block_of(self, index: int) -> base.Block | None:
-        """The block that holds ``index``, if the node has it."""
-        for block in reversed(self.blocks.values()):  # the newest is the likeliest
-            if block.start <= index < block.stop:
-                return block
-        return None
 
 
 class Node:
@@ -121,11 +96,7 @@ class Node:
         work = self._work.get(batch)
         if work is None:
             return
-        work.blocks[block.start] = base.Block(block.start, block.stop, block.payload)
-        if work.missing is not None and block.start <= work.missing < block.stop:
-            work.missing = None
-        while len(work.blocks) > MAX_BLOCKS:
-            work.blocks.popitem(last=False)
+        work.keep(base.Block(block.start, block.stop, block.payload))
 
     def dropped(self, batch: int) -> None:
         """Nobody wants any more of a batch; its chunks are to be killed."""
@@ -291,14 +262,12 @@ class Node:
 
     def missing_blocks(self) -> list[tuple[int, int]]:
         """Blocks to ask for, as (batch, index); each is named once until it has come."""
-        asked = []
-        for work in self._work.values():
-            if work.ready and work.by_value and work.pending and work.missing is None:
-                index = work.pending.first
-                if work.block_of(index) is None:
-                    work.missing = index
-                    asked.append((work.batch, index))
-        return asked
+        return [
+            (work.batch, index)
+            for work in self._work.values()
+            if work.ready and work.by_value and work.pending
+            for index in work.to_ask(2 * self.slots + 1)
+        ]
 
     def want(self, idle: int) -> Want | None:
         """What to ask for; None for nothing, or for what was asked for already.
@@ -317,7 +286,7 @@ class Node:
         if self.draining or self.delivery.bytes > MAX_UNDELIVERED:
             return 0
         waiting = [work for work in self._work.values() if work.pending]
-        if any(not work.ready or work.missing is not None for work in waiting):
+        if any(not work.ready or work.is_stuck for work in waiting):
             return 0  # work is here, only what it needs is still on its way
         left = sum(work.pending.count * work.mean for work in waiting)
         short = all(0 < work.mean < AHEAD_SECONDS for work in self._work.values() if work.running)
@@ -330,7 +299,7 @@ class Node:
         self._wanted = (0, 0)
         self.delivery.disconnected()
         for work in self._work.values():
-            work.missing = None
+            work.asked.clear()
 
     def drain(self) -> None:
         """Take nothing new, and give back what has not begun."""

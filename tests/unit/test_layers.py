@@ -36,7 +36,8 @@ ALLOWED = {
     "heartbeat": {"wire", *BELOW},
     "shelf": BELOW,
     "delivery": {"shelf", "engines", "wire", "batch", *BELOW},
-    "node": {"delivery", "shelf", "engines", "wire", "batch", *BELOW},
+    "holdings": {"engines", "batch", *BELOW},
+    "node": {"delivery", "holdings", "shelf", "engines", "wire", "batch", *BELOW},
     "dialogue": {"node", "engines", "wire", "batch", *BELOW},
     "worker": {
         "dialogue",

@@ -122,13 +122,26 @@ def test_what_lacks_its_block_waits():
     assert node.chunks(2, 0) == []
 
 
-def test_the_blocks_that_are_kept_have_a_bound():
-    node = Node(2)
-    give(node, 1, 1000, by_value=True)
-    for start in range(module.MAX_BLOCKS + 10):
-        node.block(1, Block(start, start + 1, b""))
-    assert len(node._work[1].blocks) == module.MAX_BLOCKS
-    node.block(2, Block(0, 1, b"of a batch that it does not know"))
+def test_a_block_of_a_batch_that_it_does_not_know_is_nothing_to_it():
+    Node(2).block(2, Block(0, 1, b"payload"))
+
+
+def test_blocks_are_asked_for_before_they_are_needed():
+    node = Node(1)
+    give(node, 1, 10, by_value=True)
+    assert node.missing_blocks() == [(1, 0)]
+    node.block(1, Block(0, 2, b"first"))
+    assert node.missing_blocks() == [(1, 2), (1, 4)]
+    assert node.missing_blocks() == []
+
+
+def test_what_is_here_need_not_wait_for_the_blocks_behind_it():
+    node = Node(1)
+    give(node, 1, 10, 1e-6, by_value=True)
+    node.missing_blocks()
+    node.block(1, Block(0, 2, b"first"))
+    node.missing_blocks()
+    assert [(c.start, c.stop) for c, _ in node.chunks(1, 0)] == [(0, 2)]
 
 
 # -- wanting ----------------------------------------------------------------------------------
