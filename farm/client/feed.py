@@ -64,6 +64,8 @@ class Feed:
         """Tasks that were sent."""
         self.is_closed = False
         """Whether no more blocks can be sent."""
+        self.is_complete = False
+        """Whether the last one was."""
 
     @property
     def is_unknown(self) -> bool:
@@ -105,7 +107,7 @@ class Feed:
         """
         blocks = [messages.Block(self.total, self.total + count, payload)] if count else []
         self.total += count
-        self.is_closed = close
+        self.is_closed = self.is_complete = close
         if self.id is not None:
             request: messages.Message = messages.Append(self.id, blocks, close)
         else:

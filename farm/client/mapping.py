@@ -108,7 +108,8 @@ class Mapping:
                 if self._over:  # there may be no end of them
                     break
             self._send(*(waiting or (b"", 0)), close=True)
-        except BaseException:
+        except BaseException as error:
+            self._sink.fail(error)  # before its end, which says less
             self.cancel()
             raise
         return self._feed.total
@@ -166,7 +167,7 @@ class Mapping:
             if self._over:
                 return
             self._over = True
-            is_whole = self._feed.is_closed and self._came.count >= self._feed.total
+            is_whole = self._feed.is_complete and self._came.count >= self._feed.total
         if not is_whole:
             self._sink.fail(self._feed.reason(error))
         self._on_end(self)

@@ -228,10 +228,10 @@ class CallStream:
         pause = threading.Event()  # never set
         while True:
             self._late.wait()
-            if self._stopped:
-                return
             pause.wait(FLUSH_SECONDS)
             self._late.clear()
+            if self._stopped:  # looked at after that, so that a `stop` meanwhile is not missed
+                return
             with self.changed:
                 waiting = list(self._unfinished)
             for calls in waiting:
