@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import threading
@@ -132,7 +133,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `map`; the list is to come."""
-        return self._map(func, iterable, "one", chunksize, callback, error_callback)
+        return self._map(func, iterable, "one", chunksize, callback, error_callback, aside=True)
 
     def starmap(
         self,
@@ -153,7 +154,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `starmap`; the list is to come."""
-        return self._map(func, iterable, "star", chunksize, callback, error_callback)
+        return self._map(func, iterable, "star", chunksize, callback, error_callback, aside=True)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
@@ -179,6 +180,8 @@ class SessionPool:
         size: int | None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
+        *,
+        aside: bool = False,
     ) -> MapResult:
         self._check_open()
         _check_size(size)
@@ -187,18 +190,17 @@ class SessionPool:
         result = MapResult(self._changed, len(arguments), callback, error_callback)
         if not arguments:
             return result
+        made = self._begin(func, items, result, self._over)
+        if made is None:
+            return result
         remaining = iter(arguments)
 
         def send() -> None:
-            try:
-                made = self._begin(func, items, result, self._over)
+            # What cannot be sent is the result, which has been told of it.
+            with contextlib.suppress(Exception):
                 made.send(lambda count: list(islice(remaining, count)), size)
-            except Exception as error:
-                # As in `multiprocessing.Pool`, what cannot be sent is the result; pickling runs the
-                # objects' own methods, which may raise anything.
-                result.fail(error)
 
-        if self._session.link.is_own_thread:  # in a callback: it cannot wait for room
+        if aside:
             threading.Thread(target=send, name="farm-map", daemon=True).start()
         else:
             send()
@@ -216,21 +218,20 @@ class SessionPool:
             pulling.stop()
             self._over(made)
 
+        made = self._begin(func, "one", results, over)
+        if made is None:
+            return results
+
         def send() -> None:
-            take = pulling.take if size is None else pulling.take_all
-            try:
-                made = self._begin(func, "one", results, over)
-                total = made.send(take, size, at_once=True)
+            # What cannot be sent is said by the results, which have been told of it.
+            with contextlib.suppress(Exception):
+                total = made.send(
+                    pulling.take if size is None else pulling.take_all, size, at_once=True
+                )
                 if pulling.error is not None:
                     results.put_error(total, pulling.error)
                     total += 1
                 results.close(total)
-            except Exception as error:
-                # Whoever takes the results is told, as it has no other way to know.
-                results.fail(error)
-                pulling.stop()
-                with self._changed:
-                    self._changed.notify_all()
 
         for name, target in (("farm-imap", send), ("farm-imap-arguments", pulling.run)):
             threading.Thread(target=target, name=name, daemon=True).start()
@@ -242,9 +243,14 @@ class SessionPool:
         items: Literal["one", "star"],
         sink: mapping.Sink,
         on_end: Callable[[mapping.Mapping], None],
-    ) -> mapping.Mapping:
+    ) -> mapping.Mapping | None:
+        """One more mapping; none if its function cannot be sent, which is its result then."""
         link = self._session.link
-        made = mapping.Mapping(link, self._changed, func, items, self._options, sink, on_end)
+        try:
+            made = mapping.Mapping(link, self._changed, func, items, self._options, sink, on_end)
+        except FarmError as error:
+            sink.fail(error)
+            return None
         with self._changed:
             self._check_open()
             self._mappings.add(made)

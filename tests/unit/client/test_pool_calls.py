@@ -53,8 +53,7 @@ def calls():
 def late(monkeypatch):
     """Nothing goes because it has waited for long enough."""
     monkeypatch.setattr(module, "FLUSH_SECONDS", 3600.0)
-    made = Calls(FakeLink())
-    return made  # its thread sleeps, and is a daemon
+    return Calls(FakeLink())  # its thread sleeps, and is a daemon
 
 
 def test_the_first_call_goes_at_once_and_the_others_together_when_it_has_arrived(late):

@@ -92,6 +92,7 @@ def test_as_many_results_are_waited_for_as_there_were_arguments(pool, link):
             return 100
 
     result = pool.map_async(abs, Frame(a=1, b=2))
+    link.request(Submit)
     link.accept()
     link.page([done(0, [1, 2])])
     assert result.get(0) == [1, 2]
@@ -107,7 +108,7 @@ def test_what_cannot_be_sent_is_the_result(pool, link):
         pool.map_async(7, [1], error_callback=errors.append),
     ):
         with pytest.raises(UsageError):
-            many.get(0)
+            many.get(PATIENCE)
     with pytest.raises(UsageError):
         next(pool.imap(7, [1]))
     with pytest.raises(UsageError):
@@ -126,6 +127,7 @@ def test_closed_it_takes_nothing_and_joined_it_is_over(pool, link):
     not_running(pool)
     joined = threading.Thread(target=pool.join)
     joined.start()
+    link.request(Submit, 1)
     link.accept()
     link.page([done(0, [1])], nth=0)
     link.page([done(0, [1, 2])], nth=1)
@@ -173,6 +175,7 @@ def test_terminated_by_another_thread_who_waits_is_told(pool, link):
 def test_terminated_it_waits_until_the_server_has_ended_everything(pool, link, monkeypatch):
     monkeypatch.setattr(module, "LEAVE_SECONDS", PATIENCE)
     result = pool.map_async(abs, [-1])
+    link.request(Submit)
     link.accept()
     ending = threading.Thread(target=pool.terminate)
     ending.start()
@@ -188,6 +191,7 @@ def test_terminated_it_waits_until_the_server_has_ended_everything(pool, link, m
 def test_a_callback_may_terminate_the_pool(pool, link):
     pool.apply_async(abs, (-1,), callback=lambda _: pool.terminate())
     other = pool.map_async(abs, [1])
+    link.request(Submit, 1)
     link.accept()
     link.page([done(0, [1])], nth=0)
     with pytest.raises(FarmError, match="terminated"):
@@ -268,6 +272,19 @@ def test_a_larger_chunksize_than_may_be_ahead_is_kept(pool, link, monkeypatch):
     link.page([done(8, [8])])
     waiting.join(PATIENCE)
     assert taken == list(range(9))
+
+
+def test_what_was_called_before_it_was_closed_is_sent_though_it_takes_time(pool, link):
+    """A map and an imap send in threads of their own, which may be late."""
+    many, one_by_one = pool.map_async(abs, [-1]), pool.imap(abs, [-2])
+    pool.close()
+    link.request(Submit, 1)
+    link.accept()
+    eventually(lambda: link.accept() or len(link._streams) == 2, "both are followed")
+    assert not many.ready()
+    pool.terminate()
+    with pytest.raises(FarmError, match="the pool was terminated"):
+        one_by_one.next(0)
 
 
 def test_a_callback_may_make_calls_of_every_kind(pool, link):
