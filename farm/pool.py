@@ -21,6 +21,7 @@ class Pool(SessionPool):
         tls: a directory of certificates instead.
 
     Raises:
+        ValueError: ``processes`` is less than 1.
         ServerUnreachableError, NotAuthorisedError, ConfigError, UsageError
 
     Example:
@@ -37,7 +38,9 @@ class Pool(SessionPool):
         authkey: bytes | str | None = None,
         tls: str | os.PathLike[str] | None = None,
     ) -> None:
-        if address is None and "FARM_HOST" not in os.environ:
+        if processes is not None and processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if address is None and not os.environ.get("FARM_HOST"):
             super().__init__(local(processes))
         else:
             super().__init__(connect(address, authkey, tls))

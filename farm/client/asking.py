@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from farm.errors import (
+    BatchCancelledError,
+    FarmError,
     NotAuthorisedError,
     ProtocolError,
     RequestError,
@@ -46,6 +48,7 @@ def ask(
     Raises:
         WaitTimeoutError: it did not come in time.
         UnknownBatchError: there is no such batch.
+        BatchCancelledError: the batch was cancelled, and takes no more.
         UsageError: there is no such node, the batch is not in a state for this, or it is too large.
         NotAuthorisedError: the session's key or certificate does not allow this.
         RequestError: the server refuses for another reason.
@@ -53,15 +56,25 @@ def ask(
     try:
         answer = link.call(request, seconds)
     except RequestError as error:
-        if error.code == "unknown-batch":
-            raise UnknownBatchError(f"{error} (see `farm status`)") from error
-        if error.code == "unknown-node":
-            raise UsageError(f"{error} (see `farm nodes`)") from error
-        if error.code in ("not-ended", "importing", "too-large", "task-queue"):
-            raise UsageError(str(error)) from error
-        if error.code == "forbidden":
-            raise NotAuthorisedError(str(error)) from error
-        raise
+        meant = meaning(error)
+        if meant is error:
+            raise
+        raise meant from error
     if not isinstance(answer, expected):
         raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
     return answer
+
+
+def meaning(error: RequestError) -> FarmError:
+    """What a refusal is for whoever uses farm; the refusal itself if there is nothing to add."""
+    if error.code == "unknown-batch":
+        return UnknownBatchError(f"{error} (see `farm status`)")
+    if error.code == "unknown-node":
+        return UsageError(f"{error} (see `farm nodes`)")
+    if error.code in ("not-ended", "importing", "too-large", "task-queue"):
+        return UsageError(str(error))
+    if error.code == "cancelled":
+        return BatchCancelledError(str(error))
+    if error.code == "forbidden":
+        return NotAuthorisedError(str(error))
+    return error

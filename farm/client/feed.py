@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from farm.batch import spec as specs
+from farm.client.asking import meaning
 from farm.client.follow import Follower, Taker
-from farm.errors import FarmError, ProtocolError
+from farm.errors import BatchCancelledError, FarmError, ProtocolError, RequestError
 from farm.wire import controls, messages
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ BYTES_ON_THEIR_WAY = 8 << 20
 
 
 class Feed:
-    """An open batch. Everything is called with the lock, but for `drop`.
+    """An open batch. Everything is called with the lock, but for `drop` and `reason`.
 
     Args:
         link: to the server.
         changed: the lock; notified when there is room again.
         spec: what the batch is.
-        taker: who wants what comes of it.
+        taker: who wants what comes of it; called without the lock.
         on_room: called with the lock when a message was acknowledged, by the link's thread.
     """
 
@@ -55,26 +55,44 @@ class Feed:
         self._spec = spec
         self._taker = taker
         self._on_room = on_room
-        self._sizes: deque[int] = deque()  # of what is on its way
+        self._messages = 0  # on their way
+        self._bytes = 0
         self._given_up = False
+        self._cancelled = False
         self.id: int | None = None
         self.total = 0
         """Tasks that were sent."""
         self.is_closed = False
         """Whether no more blocks can be sent."""
+        self.is_complete = False
+        """Whether the last one was."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the server has not heard of it, and is not about to."""
+        return self.id is None and self.is_idle
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is on its way."""
-        return not self._sizes
+        return not self._messages
 
     @property
     def has_room(self) -> bool:
-        """Whether a message may be sent."""
-        if self.is_closed or (self.id is None and self._sizes):
+        """Whether a block may be sent."""
+        if self.is_closed or (self.id is None and self._messages):
             return False  # the id is needed to append to it
-        few = len(self._sizes) < MAX_ON_THEIR_WAY and sum(self._sizes) < BYTES_ON_THEIR_WAY
-        return few or not self._sizes
+        few = self._messages < MAX_ON_THEIR_WAY and self._bytes < BYTES_ON_THEIR_WAY
+        return few or self.is_idle
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the batch may be closed without a further block.
+
+        Such a message could overtake blocks that have to be sent again, and they would find the
+        batch closed: the server knows by nothing in it that they are missing.
+        """
+        return self.is_idle and not self.is_closed
 
     def send(self, payload: bytes, count: int, *, close: bool = False) -> None:
         """Send a block, or nothing more.
@@ -89,7 +107,7 @@ class Feed:
         """
         blocks = [messages.Block(self.total, self.total + count, payload)] if count else []
         self.total += count
-        self.is_closed = close
+        self.is_closed = self.is_complete = close
         if self.id is not None:
             request: messages.Message = messages.Append(self.id, blocks, close)
         else:
@@ -97,38 +115,64 @@ class Feed:
                 secrets.token_hex(16), self._spec.name, self.total, self._spec.options,
                 specs.encode(self._spec), blocks=blocks, open=not close,
             )  # fmt: skip
-        self._sizes.append(len(payload))
+        self._messages += 1
+        self._bytes += len(payload)
         # Not drained here: the link's thread, which would have to read meanwhile, needs the lock.
-        self._link.ask(request, drain=False).add_done_callback(self._acknowledged)
+        self._link.tell(request, _Sent(self, len(payload)))
 
-    def _acknowledged(self, answer: Future[messages.Message]) -> None:
-        """A message has arrived; called by the link's thread, in the order of the messages."""
+    def arrived(self, size: int, answer: messages.Message) -> None:
+        """A message of ``size`` bytes is acknowledged; without the lock, by the link's thread."""
         try:
-            said = answer.result()
             with self._changed:
-                self._sizes.popleft()
-                is_known = self.id is not None
-                if not is_known:
-                    if not isinstance(said, messages.Submitted):
-                        raise ProtocolError(f"the server answered Submit with {said}")
-                    self.id = said.batch
-                    Follower(self._link, self.id, self._taker).start()
-                    if self._given_up:
-                        self._cancel(self.id)
+                self._messages -= 1
+                self._bytes -= size
+                is_first = self.id is None
+                if is_first:
+                    self._begin(answer)
                 self._on_room()
                 self._changed.notify_all()
         except FarmError as error:
+            self.refused(error)
+        else:
+            if is_first and self.id is not None:
+                Follower(self._link, self.id, self._taker).start()
+
+    def _begin(self, answer: messages.Message) -> None:
+        if not isinstance(answer, messages.Submitted):
+            raise ProtocolError(f"the server answered Submit with {answer}")
+        self.id = answer.batch
+        if self._given_up:
+            self._cancel()
+
+    def refused(self, error: FarmError) -> None:
+        """A message will not be acknowledged; without the lock.
+
+        What was sent after it cannot be taken either, and the batch would wait for ever.
+        """
+        with self._changed:
             self.is_closed = True
-            self._taker.end(error)
+            if self.id is not None:
+                self._cancel()
+        self._taker.end(meaning(error) if isinstance(error, RequestError) else error)
 
     def give_up(self) -> None:
         """Cancel the batch, as soon as it is known."""
         self.is_closed = self._given_up = True
         if self.id is not None:
-            self._cancel(self.id)
+            self._cancel()
 
-    def _cancel(self, batch: int) -> None:
-        self._tell(messages.Cancel(str(batch)))
+    def reason(self, error: FarmError | None) -> FarmError:
+        """Why there is no result of what has none, now that the batch has ended with ``error``."""
+        if self._given_up:
+            return FarmError("the pool was terminated before this had a result")
+        return error or BatchCancelledError(
+            f"batch {self.id} was cancelled or forgotten before this had a result"
+        )
+
+    def _cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._tell(messages.Cancel(str(self.id)))
 
     def drop(self) -> None:
         """The batch has ended, and nobody needs it any more."""
@@ -138,6 +182,22 @@ class Feed:
     def _tell(self, request: messages.Message) -> None:
         """Say something whose answer nobody waits for."""
         try:
-            self._link.ask(request, drain=False)
+            self._link.tell(request, Future())
         except FarmError as error:
             log.debug("%s was not said: %s", type(request).__name__, error)
+
+
+class _Sent:
+    """One message on its way, as a `farm.client.link.Answer`."""
+
+    def __init__(self, feed: Feed, size: int) -> None:
+        self._feed = feed
+        self._size = size
+
+    def set_result(self, body: messages.Message) -> None:
+        """It has arrived."""
+        self._feed.arrived(self._size, body)
+
+    def set_exception(self, error: FarmError) -> None:
+        """It was refused, or the link is given up."""
+        self._feed.refused(error)

@@ -10,8 +10,9 @@ import logging
 import pickle
 from typing import TYPE_CHECKING, Any, Protocol
 
-from farm.client.outcome import expand, values_of
-from farm.errors import FarmError, ProtocolError
+from farm.client.asking import meaning
+from farm.client.outcome import RemoteTraceback, expand, values_of
+from farm.errors import FarmError, ProtocolError, RequestError
 from farm.wire import messages
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Follower:
 
     def set_exception(self, error: FarmError) -> None:
         """There will be no further page."""
-        self._taker.end(error)
+        self._taker.end(meaning(error) if isinstance(error, RequestError) else error)
 
     def _hand_over(self, outcomes: list[messages.Outcome]) -> None:
         for outcome in outcomes:
@@ -99,7 +100,5 @@ def _raised(outcome: messages.Outcome) -> BaseException:
     """The exception itself where it travelled, as of `multiprocessing.Pool`; else a `TaskError`."""
     error = next(expand(outcome, pickle.loads)).error
     assert error is not None
-    assert outcome.failure is not None
-    if outcome.failure.exception is not None and error.__cause__ is not None:
-        return error.__cause__
-    return error
+    raised = error.__cause__
+    return error if raised is None or isinstance(raised, RemoteTraceback) else raised

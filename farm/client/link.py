@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Protocol
 
 from farm.errors import (
@@ -108,32 +108,46 @@ class Link:
             raise
         return channel
 
-    def ask(self, request: Message, *, drain: bool = True) -> Future[Message]:
-        """Send a request; its answer comes as the future's result.
+    @property
+    def largest(self) -> int:
+        """Bytes of the longest message that the server takes."""
+        return self._channel.largest
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the link's own thread asks this: while that waits, no answer comes."""
+        return threading.current_thread() is self._reader
+
+    def ask(self, request: Message) -> Future[Message]:
+        """Send a request, and wait until it is on its way; its answer is the future's result.
 
         The future's exception is a `RequestError` if the server refuses, another `FarmError` if
         the link is given up. Its callbacks are called by the link's own thread: they must not wait.
+        """
+        future: Future[Message] = Future()
+        self.tell(request, future)
+        self.drain()
+        return future
+
+    def tell(self, request: Message, answer: Answer) -> None:
+        """Send a request; nothing is waited for, so that whoever calls this may have a lock.
 
         Args:
             request: what is asked.
-            drain: wait until it is on its way. The link's own thread must not, nor whoever has a
-                lock that it needs: nobody would read meanwhile.
+            answer: called by the link's own thread, or by whoever closes the link; never by this
+                call.
         """
-        future: Future[Message] = Future()
-        self._ask(request, future, drain=drain)
-        return future
+        self._ask(request, answer, None)
 
     def follow(self, request: Message, stream: Stream) -> None:
-        """Send a request that is answered several times; nothing is waited for.
+        """As `tell`, with a request that is answered several times.
 
         After a lost connection the request is sent again as it is by then: ``stream`` changes it as
-        answers come. It is called by the link's own thread, as the callbacks of a future are.
+        answers come.
         """
-        self._ask(request, stream, drain=False, stream=stream)
+        self._ask(request, stream, stream)
 
-    def _ask(
-        self, request: Message, answer: Answer, *, drain: bool, stream: Stream | None = None
-    ) -> None:
+    def _ask(self, request: Message, answer: Answer, stream: Stream | None) -> None:
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
         number = next(self._numbers)
@@ -156,13 +170,16 @@ class Link:
                 )
         try:
             channel.write(frame)
-            if drain:
-                channel.drain()
         except OSError as error:
             self._broken(channel, error)
 
     def drain(self) -> None:
-        """Wait until what was asked is on its way, so that nobody outruns the network."""
+        """Wait until what was asked is on its way, so that nobody outruns the network.
+
+        The link's own thread does not wait: it has to read meanwhile.
+        """
+        if self.is_own_thread:
+            return
         channel = self._channel
         try:
             channel.drain()
@@ -173,6 +190,12 @@ class Link:
         """The reader sees the same, connects again and sends what is unanswered."""
         log.debug("sending to %s failed: %s", self.address, error)
         channel.close()
+
+    def settle(self, seconds: float) -> None:
+        """Wait until everything is answered that is answered once, or for so many seconds."""
+        with self._lock:
+            asked = [one for _, one in self._asked.values() if isinstance(one, Future)]
+        wait(asked, seconds)
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
         """Send a request and wait for its answer.
@@ -315,6 +338,7 @@ class Link:
             self._closed.set()
             unanswered = list(self._asked.values())
             self._asked.clear()
+            self._streams.clear()
         for _, answer in unanswered:
             answer.set_exception(error)
 

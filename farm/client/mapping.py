@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from farm.batch import spec as specs
+from farm.batch.ranges import RangeSet
 from farm.client import byvalue
 from farm.client.feed import Feed
 from farm.client.submission import BLOCK_BYTES, SPARE_BYTES, call_of
 from farm.errors import FarmError, UsageError
-from farm.wire.frames import MAX_FRAME
 
 if TYPE_CHECKING:
     from farm.client.link import Link
@@ -27,7 +27,8 @@ MAX_ITEMS = 20_000
 """In one block, unless the caller says how many."""
 
 
-Room = Callable[[int, int], bool]
+Take = Callable[[int], list[Any]]
+"""Gives the next arguments, at most so many; none at their end."""
 
 
 class Sink(Protocol):
@@ -48,7 +49,7 @@ class Mapping:
 
     Args:
         link: to the server.
-        changed: notified when results have come.
+        changed: notified when results have come; the lock.
         function: what is called.
         items: what each item is, as `farm.batch.spec.Spec.items`.
         options: of the batch.
@@ -77,45 +78,45 @@ class Mapping:
         self._sink = sink
         self._on_end = on_end
         self._over = False
-        self.came = 0
-        """Calls that have a result."""
+        self._came = RangeSet()  # calls that have a result
 
-    def send(self, arguments: Iterable[Any], size: int | None, room: Room | None = None) -> int:
+    def send(self, take: Take, size: int | None, *, at_once: bool = False) -> int:
         """Send all arguments, as fast as they are taken.
 
         Args:
-            arguments: one item for each call.
+            take: gives the arguments, one for each call.
             size: items in one block; None to have it chosen.
-            room: whether more calls may follow those that were made; None if they always may.
+            at_once: the next argument may be long in coming; else a block waits for the one after
+                it, so that the last one can say that it is.
 
         Returns:
             How many there were.
 
         Raises:
             FarmError: they cannot be sent.
-            Exception: what ``arguments`` raised. The batch is given up then.
+            Exception: what ``take`` raised. The batch is given up then.
         """
         waiting: tuple[bytes, int] | None = None
         try:
-            for block in blocks_of(arguments, size):
+            for block in blocks_of(take, size, self._link.largest - SPARE_BYTES):
                 if waiting is not None:
                     self._send(*waiting)
                 waiting = block
-                if room is not None:  # the next one may be long in coming
-                    self._send(*waiting, room)
+                if at_once:
+                    self._send(*waiting)
                     waiting = None
+                if self._over:  # there may be no end of them
+                    break
             self._send(*(waiting or (b"", 0)), close=True)
-        except BaseException:
+        except BaseException as error:
+            self._sink.fail(error)  # before its end, which says less
             self.cancel()
             raise
         return self._feed.total
 
-    def _send(
-        self, payload: bytes, count: int, room: Room | None = None, *, close: bool = False
-    ) -> None:
+    def _send(self, payload: bytes, count: int, *, close: bool = False) -> None:
         def may_send() -> bool:
-            fits = room is None or room(self._feed.total, count)
-            return self._over or (self._feed.has_room and fits)
+            return self._over or (self._feed.has_room if count else self._feed.may_end)
 
         with self._changed:
             self._changed.wait_for(may_send)
@@ -128,19 +129,30 @@ class Mapping:
         """Give up what has no result."""
         with self._changed:
             self._feed.give_up()
+            is_unknown = self._feed.is_unknown
+        if is_unknown:
+            self.end(self._feed.reason(None))
         self._link.drain()
 
     # -- as a `Taker` -------------------------------------------------------------------------
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
-        self._sink.put(start, values)
-        self.came += len(values)
+        for first, stop in self._new(start, start + len(values)):
+            self._sink.put(first, values[first - start : stop - start])
 
     def put_error(self, index: int, error: BaseException) -> None:
         """A call has failed."""
-        self._sink.put_error(index, error)
-        self.came += 1
+        if self._new(index, index + 1):
+            self._sink.put_error(index, error)
+
+    def _new(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """What of it had no result: a task that somebody retries ends twice, and counts once."""
+        new = [(start, stop)]
+        if self._came.intersection(start, stop):
+            new = list(RangeSet(new) - self._came)
+        self._came.add(start, stop)
+        return new
 
     def page_over(self) -> None:
         """Wake whoever waits for results, or for room."""
@@ -149,47 +161,47 @@ class Mapping:
 
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes."""
+        if error is None:
+            self._feed.drop()
         with self._changed:
             if self._over:
                 return
             self._over = True
-            is_whole = self._feed.is_closed and self.came >= self._feed.total
-        if error is not None or not is_whole:
-            self._sink.fail(error or FarmError("the pool was terminated before this was done"))
+            is_whole = self._feed.is_complete and self._came.count >= self._feed.total
+        if not is_whole:
+            self._sink.fail(self._feed.reason(error))
+        self._on_end(self)
         with self._changed:
             self._changed.notify_all()
-        if error is None:
-            self._feed.drop()
-        self._on_end(self)
 
 
-def blocks_of(arguments: Iterable[Any], size: int | None) -> Iterator[tuple[bytes, int]]:
+def blocks_of(take: Take, size: int | None, largest: int) -> Iterator[tuple[bytes, int]]:
     """Arguments in blocks: each one's pickle and how many are in it.
 
     Each has as many as make up `BLOCK_BYTES`, judged by the block before.
 
     Args:
-        arguments: one item for each call.
+        take: gives the arguments, one for each call.
         size: items in each block; None to have it chosen.
+        largest: bytes of a block.
 
     Raises:
         UsageError: they cannot be pickled, or one is too large to send.
     """
-    wanted = size or FIRST_ITEMS
-    remaining = iter(arguments)
+    wanted = min(size or FIRST_ITEMS, sys.maxsize)
     start = 0
-    while items := list(islice(remaining, wanted)):
+    while items := take(wanted):
         weight = 0
-        for payload, count in _pickled(items, start):
+        for payload, count in _pickled(items, start, largest):
             yield payload, count
             weight += len(payload)
         start += len(items)
         if size is None:
             fitting = BLOCK_BYTES * len(items) // weight
-            wanted = max(1, min(fitting, wanted * GROWTH, MAX_ITEMS))
+            wanted = max(1, min(fitting, len(items) * GROWTH, MAX_ITEMS))
 
 
-def _pickled(items: list[Any], start: int) -> Iterator[tuple[bytes, int]]:
+def _pickled(items: list[Any], start: int, largest: int) -> Iterator[tuple[bytes, int]]:
     """One block, or several where they are too large together."""
     try:
         payload = byvalue.dumps(items)
@@ -197,14 +209,14 @@ def _pickled(items: list[Any], start: int) -> Iterator[tuple[bytes, int]]:
         # Pickling runs the objects' own methods, which may raise anything.
         last = start + len(items) - 1
         raise UsageError(f"arguments {start} to {last} cannot be sent: {error}") from error
-    if len(payload) <= MAX_FRAME - SPARE_BYTES:
+    if len(payload) <= largest:
         yield payload, len(items)
     elif len(items) == 1:
         raise UsageError(
-            f"argument {start} has {len(payload):,} bytes; the limit is "
-            f"{MAX_FRAME - SPARE_BYTES:,}. Pass names of files instead."
+            f"argument {start} has {len(payload):,} bytes; the limit is {largest:,}. Pass names of "
+            "files instead of what is in them."
         )
     else:
         half = len(items) // 2
-        yield from _pickled(items[:half], start)
-        yield from _pickled(items[half:], start + half)
+        yield from _pickled(items[:half], start, largest)
+        yield from _pickled(items[half:], start + half, largest)

@@ -42,6 +42,7 @@ class AsyncResult:
         self._callback = callback
         self._error_callback = error_callback
         self._state = _OPEN
+        self._is_taken = False
         self._value: Any = None
 
     def ready(self) -> bool:
@@ -86,24 +87,29 @@ class AsyncResult:
         return self._value
 
     def settle(self, value: Any) -> None:
-        """It has come. Whoever calls this notifies ``changed``."""
-        self._value, self._state = value, _DONE
-        self._call_back(self._callback, value)
+        """It has come, unless it had an end. Whoever calls this notifies ``changed``."""
+        self._end(_DONE, value)
 
     def fail(self, error: BaseException) -> None:
-        """It has failed. Whoever calls this notifies ``changed``."""
-        self._value, self._state = error, _FAILED
-        self._call_back(self._error_callback, error)
+        """It has failed, unless it had an end. Whoever calls this notifies ``changed``."""
+        self._end(_FAILED, error)
 
-    def _call_back(self, callback: Callback | None, value: Any) -> None:
+    def _end(self, state: int, value: Any) -> None:
+        with self._changed:  # results come in one thread, and an end may come in another
+            if self._is_taken:
+                return
+            self._is_taken = True
+        callback = self._callback if state == _DONE else self._error_callback
         self._callback = self._error_callback = None
-        if callback is None:
-            return
         try:
-            callback(value)
+            if callback is not None:
+                callback(value)
         except Exception:
             # The thread that brings results goes on: other calls wait for it.
             log.exception("a callback of a pool failed")
+        finally:
+            # As in `multiprocessing.pool`, whoever waits goes on when the callback has returned.
+            self._value, self._state = value, state
 
 
 class MapResult(AsyncResult):
@@ -150,7 +156,7 @@ class MapResult(AsyncResult):
 
 
 class ResultIterator:
-    """What `Pool.imap` gives: results one by one.
+    """What `Pool.imap` gives: results one by one. Any threads may share it.
 
     Args:
         changed: as for `AsyncResult`.
@@ -185,35 +191,33 @@ class ResultIterator:
             multiprocessing.TimeoutError: it has not come by then.
             Exception: what the call raised.
         """
-        found = self._came.pop(self._taken, None) or self._wait(timeout)
-        self._taken += 1
-        if self._taken % _TELL_EVERY == 0:
-            with self._changed:
+        with self._changed:
+            if not self._is_there():
+                self._changed.notify_all()  # for the results that were taken, others may be made
+                self._changed.wait_for(self._is_there, timeout)
+            found = self._came.pop(self._taken, None)
+            if found is None:
+                raise self._nothing()
+            self._taken += 1
+            if self._taken % _TELL_EVERY == 0:
                 self._changed.notify_all()
         ok, value = found
         if not ok:
             raise value
         return value
 
-    def _wait(self, timeout: float | None) -> tuple[bool, Any]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken in self._came or self._is_over, timeout)
-            found = self._came.pop(self._taken, None)
-            if found is not None:
-                return found
-            if not self._is_over:
-                raise PoolTimeoutError
-            if self._end is not None:
-                raise self._end
-            raise StopIteration
+    def _is_there(self) -> bool:
+        return self._taken in self._came or self._taken == self._total or self._end is not None
 
-    @property
-    def _is_over(self) -> bool:
-        return self._end is not None or self._taken == self._total
+    def _nothing(self) -> BaseException:
+        """Why there is no next result."""
+        if self._taken == self._total:
+            return StopIteration()
+        return PoolTimeoutError() if self._end is None else self._end
 
-    def has_room(self, made: int, more: int) -> bool:
-        """Whether ``more`` calls may follow the ``made`` ones."""
-        return made == self._taken or made + more - self._taken <= self._ahead
+    def has_room(self, made: int) -> bool:
+        """Whether another call may follow the ``made`` ones."""
+        return made - self._taken < self._ahead
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""

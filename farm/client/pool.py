@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from farm.batch import spec as specs
 from farm.client import byvalue, mapping
+from farm.client.changed import Changed
 from farm.client.pending import AsyncResult, Callback, MapResult, ResultIterator
+from farm.client.pulling import Pulling
 from farm.client.stream import CallStream
 from farm.client.submission import can_be_imported
+from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from farm.client.session import Session
 
 AHEAD = 20_000
 """Calls of `imap` that may be on the farm, or have results that nobody has taken yet."""
+
+LEAVE_SECONDS = 2.0
+"""For so long a pool waits for the server to end what it gives up, and again to forget it."""
 
 _PLAIN = frozenset({bool, bytes, complex, float, int, str, type(None)})
 
@@ -34,10 +43,10 @@ class SessionPool:
     def __init__(self, session: Session, options: specs.Options | None = None) -> None:
         self._session = session
         self._options = options = options or specs.Options()
-        self._changed = threading.Condition()
+        self._pid = os.getpid()
+        self._changed = Changed(lambda: session.link.is_own_thread)
         self._stream = CallStream(session.link, self._changed, "pool", options)
         self._mappings: set[mapping.Mapping] = set()
-        self._feeders: list[threading.Thread] = []
         self._state: Literal["open", "closed", "terminated"] = "open"
 
     def __repr__(self) -> str:
@@ -67,7 +76,19 @@ class SessionPool:
         callback: Callback | None = None,
         error_callback: Callback | None = None,
     ) -> AsyncResult:
-        """Call a function on the farm; its result is to come."""
+        """Call a function on the farm; its result is to come.
+
+        Args:
+            func: is called.
+            args: its arguments by position.
+            kwds: and by name.
+            callback: called with the result by the thread that brings all of them: it must not
+                wait for another one.
+            error_callback: called with the exception, likewise.
+
+        Raises:
+            ValueError: the pool is closed.
+        """
         self._check_open()
         result = AsyncResult(self._changed, callback, error_callback)
         try:
@@ -89,7 +110,7 @@ class SessionPool:
 
         Args:
             func: takes one argument.
-            iterable: read to its end before anything is awaited.
+            iterable: read to its end before anything is called.
             chunksize: how many calls a process may be given at a time; as the farm sees fit if not
                 given, by what they take.
 
@@ -112,7 +133,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `map`; the list is to come."""
-        return self._map(func, iterable, "one", chunksize, callback, error_callback)
+        return self._map(func, iterable, "one", chunksize, callback, error_callback, aside=True)
 
     def starmap(
         self,
@@ -133,7 +154,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `starmap`; the list is to come."""
-        return self._map(func, iterable, "star", chunksize, callback, error_callback)
+        return self._map(func, iterable, "star", chunksize, callback, error_callback, aside=True)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
@@ -159,15 +180,30 @@ class SessionPool:
         size: int | None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
+        *,
+        aside: bool = False,
     ) -> MapResult:
         self._check_open()
         _check_size(size)
-        arguments: Collection[Any] = (
-            iterable if isinstance(iterable, Collection) else list(iterable)
-        )
+        # Copied, as it may be changed meanwhile: as many results are waited for as there are now.
+        arguments = iterable if isinstance(iterable, range) else list(iterable)
         result = MapResult(self._changed, len(arguments), callback, error_callback)
-        if len(arguments):
-            self._begin(func, items, result).send(arguments, size)
+        if not arguments:
+            return result
+        made = self._begin(func, items, result, self._over)
+        if made is None:
+            return result
+        remaining = iter(arguments)
+
+        def send() -> None:
+            # What cannot be sent is the result, which has been told of it.
+            with contextlib.suppress(Exception):
+                made.send(lambda count: list(islice(remaining, count)), size)
+
+        if aside:
+            threading.Thread(target=send, name="farm-map", daemon=True).start()
+        else:
+            send()
         return result
 
     def _imap(
@@ -175,29 +211,48 @@ class SessionPool:
     ) -> ResultIterator:
         self._check_open()
         _check_size(size)
-        results = ResultIterator(self._changed, AHEAD, ordered=ordered)
-        calls = self._begin(func, "one", results)
+        results = ResultIterator(self._changed, max(AHEAD, size or 0), ordered=ordered)
+        pulling = Pulling(self._changed, iterable, results.has_room)
 
-        def feed() -> None:
-            try:
-                results.close(calls.send(iterable, size, results.has_room))
-            except BaseException as error:
-                # Whoever takes the results is told, as it has no other way to know.
-                results.fail(error)
-                calls.page_over()
+        def over(made: mapping.Mapping) -> None:
+            pulling.stop()
+            self._over(made)
 
-        thread = threading.Thread(target=feed, name="farm-imap", daemon=True)
-        self._feeders = [one for one in self._feeders if one.is_alive()] + [thread]
-        thread.start()
+        made = self._begin(func, "one", results, over)
+        if made is None:
+            return results
+
+        def send() -> None:
+            # What cannot be sent is said by the results, which have been told of it.
+            with contextlib.suppress(Exception):
+                total = made.send(
+                    pulling.take if size is None else pulling.take_all, size, at_once=True
+                )
+                if pulling.error is not None:
+                    results.put_error(total, pulling.error)
+                    total += 1
+                results.close(total)
+
+        for name, target in (("farm-imap", send), ("farm-imap-arguments", pulling.run)):
+            threading.Thread(target=target, name=name, daemon=True).start()
         return results
 
     def _begin(
-        self, func: Callable[..., Any], items: Literal["one", "star"], sink: mapping.Sink
-    ) -> mapping.Mapping:
-        made = mapping.Mapping(
-            self._session.link, self._changed, func, items, self._options, sink, self._over
-        )
+        self,
+        func: Callable[..., Any],
+        items: Literal["one", "star"],
+        sink: mapping.Sink,
+        on_end: Callable[[mapping.Mapping], None],
+    ) -> mapping.Mapping | None:
+        """One more mapping; none if its function cannot be sent, which is its result then."""
+        link = self._session.link
+        try:
+            made = mapping.Mapping(link, self._changed, func, items, self._options, sink, on_end)
+        except FarmError as error:
+            sink.fail(error)
+            return None
         with self._changed:
+            self._check_open()
             self._mappings.add(made)
         return made
 
@@ -210,22 +265,31 @@ class SessionPool:
 
     def close(self) -> None:
         """Take no further calls; those that were made go on."""
-        if self._state == "open":
-            self._state = "closed"
-            self._stream.close()
+        with self._changed:
+            if self._state == "open":
+                self._state = "closed"
+                self._stream.close()
 
     def terminate(self) -> None:
-        """Give up everything that has no result, and let go of the farm."""
-        if self._state == "terminated":
-            return
-        self._state = "terminated"
-        self._stream.cancel()
+        """Give up everything that has no result, and let go of the farm.
+
+        What is open fails. The server is given `LEAVE_SECONDS` to hear of it.
+        """
         with self._changed:
+            if self._state == "terminated" or self._pid != os.getpid():
+                return  # after a fork it is the parent's
+            self._state = "terminated"
             mappings = list(self._mappings)
+        self._stream.cancel()
         for made in mappings:
             made.cancel()
-        self._stream.stop()
+        link = self._session.link
+        if not link.is_own_thread:
+            with self._changed:
+                self._changed.wait_for(self._is_over, LEAVE_SECONDS)
+            link.settle(LEAVE_SECONDS)
         self._session.close()
+        self._stream.stop()
 
     def join(self) -> None:
         """Wait until everything that was called has a result.
@@ -235,15 +299,19 @@ class SessionPool:
         """
         if self._state == "open":
             raise ValueError("Pool is still running")
-        for thread in self._feeders:
-            thread.join()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._stream.open_calls and not self._mappings)
+        if self._state == "closed":
+            with self._changed:
+                self._changed.wait_for(self._is_over)
         self.terminate()
+
+    def _is_over(self) -> bool:
+        return self._stream.is_over and not self._mappings
 
     def _check_open(self) -> None:
         if self._state != "open":
             raise ValueError("Pool not running")
+        if self._pid != os.getpid():
+            raise FarmError("this pool belongs to another process: make one after the fork")
 
     def __enter__(self) -> SessionPool:
         self._check_open()

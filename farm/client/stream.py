@@ -7,7 +7,6 @@ fifty messages.
 
 from __future__ import annotations
 
-import logging
 import pickle
 import sys
 import threading
@@ -18,12 +17,9 @@ from farm.batch import spec as specs
 from farm.client.feed import Feed
 from farm.client.pending import AsyncResult
 from farm.errors import FarmError, UsageError
-from farm.wire.frames import MAX_FRAME
 
 if TYPE_CHECKING:
     from farm.client.link import Link
-
-log = logging.getLogger("farm.client")
 
 FLUSH_SECONDS = 0.001
 """For so long a call waits for others at most."""
@@ -59,33 +55,55 @@ class _Calls:
         self.closing = False
         self._total = 0
         self._bytes = 0
+        # Each call has a few bytes around it in a message, the shortest as many as itself.
+        self._together = min(MESSAGE_BYTES, stream.link.largest // 2)
 
     @property
     def is_full(self) -> bool:
         """Whether the next call goes into another batch."""
         return self._total >= MAX_CALLS or self._bytes >= MAX_BYTES or self.feed.is_closed
 
-    def add(self, data: bytes, result: AsyncResult) -> None:
-        """One more call; with the lock, as all that follows."""
+    def add(self, data: bytes, result: AsyncResult) -> FarmError | None:
+        """One more call; with the lock, as all that follows. Why nothing can be sent, if so."""
         self.open[self._total] = result
         self._total += 1
         self._bytes += len(data)
         self.waiting.append(data)
         self.waiting_bytes += len(data)
-        if self.feed.is_idle or self.waiting_bytes >= MESSAGE_BYTES:
+        if self.feed.is_idle or self.waiting_bytes >= self._together:
+            return self.try_to_flush()
+        return None
+
+    def try_to_flush(self) -> FarmError | None:
+        """Send what waits, as far as there is room; the error, if nothing can be sent."""
+        try:
             self.flush()
+        except FarmError as error:
+            return error
+        return None
 
     def flush(self) -> None:
-        """Send what waits, as far as there is room."""
-        while self.feed.has_room and (self.waiting or self.closing):
-            items: list[bytes] = []
-            size = 0
-            while self.waiting and (not items or size + len(self.waiting[0]) <= MESSAGE_BYTES):
-                items.append(self.waiting.popleft())
-                size += len(items[-1])
-            self.waiting_bytes -= size
+        """Send what waits, as far as there is room.
+
+        Raises:
+            FarmError: nothing can be sent any more.
+        """
+        while self.waiting and self.feed.has_room:
+            items = self._next()
             close = self.closing and not self.waiting
             self.feed.send(pickle.dumps(items, 5), len(items), close=close)
+        if self.closing and not self.waiting and self.feed.may_end:
+            self.feed.send(b"", 0, close=True)
+
+    def _next(self) -> list[bytes]:
+        """What goes into one message."""
+        items: list[bytes] = []
+        size = 0
+        while self.waiting and (not items or size + len(self.waiting[0]) <= self._together):
+            items.append(self.waiting.popleft())
+            size += len(items[-1])
+        self.waiting_bytes -= size
+        return items
 
     def flush_idle(self) -> None:
         """What was on its way has arrived: what waited meanwhile goes next."""
@@ -114,15 +132,15 @@ class _Calls:
 
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes."""
+        if error is None:
+            self.feed.drop()
         with self._stream.changed:
             self.waiting.clear()
             self.waiting_bytes = 0
             left, self.open = list(self.open.values()), {}
         for result in left:
-            result.fail(error or FarmError("the pool was terminated before this call had a result"))
+            result.fail(self.feed.reason(error))
         self._stream.ended(self)
-        if error is None:
-            self.feed.drop()
 
 
 class CallStream:
@@ -143,38 +161,46 @@ class CallStream:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._spec = specs.Spec(name, specs.EachCall(python), options)
         self._unfinished: list[_Calls] = []  # the last one takes calls, unless it is closed
+        self._closed = False
         self._stopped = False
         self._late = threading.Event()
         self._flusher = threading.Thread(target=self._flush_loop, name="farm-calls", daemon=True)
         self._flusher.start()
 
     def add(self, data: bytes, result: AsyncResult) -> None:
-        """Make a call.
+        """Make a call; one that cannot be sent has failed.
 
         Args:
             data: the call, pickled.
             result: settled when its result comes.
 
         Raises:
-            UsageError: it is too large to send.
-            FarmError: the session is closed.
+            ValueError: the stream is closed.
         """
-        if len(data) > MAX_FRAME - _SPARE_BYTES:
-            raise UsageError(
-                f"a call of {len(data):,} bytes; the limit is {MAX_FRAME - _SPARE_BYTES:,}. Pass "
-                "names of files instead of what is in them."
+        largest = self.link.largest - _SPARE_BYTES
+        if len(data) > largest:
+            result.fail(
+                UsageError(
+                    f"a call of {len(data):,} bytes; the limit is {largest:,}. Pass names of files "
+                    "instead of what is in them."
+                )
             )
+            return
         with self.changed:
-            if not self._has_room():
+            if not self.link.is_own_thread:  # in a callback: room comes by that thread alone
                 self.changed.wait_for(self._has_room)
+            if self._closed:
+                raise ValueError("Pool not running")
             calls = self._current()
-            calls.add(data, result)
+            refused = calls.add(data, result)
             if calls.waiting:
                 self._late.set()
+        if refused is not None:
+            calls.end(refused)
         self.link.drain()
 
     def _has_room(self) -> bool:
-        if not self._unfinished:
+        if self._closed or not self._unfinished:
             return True
         waiting = self._unfinished[-1].waiting_bytes
         return self.open_calls < MAX_OPEN and waiting < MAX_WAITING_BYTES
@@ -194,19 +220,18 @@ class CallStream:
         return self._unfinished[-1]
 
     def _close(self, calls: _Calls) -> None:
-        if not calls.closing:
-            calls.closing = True
-            calls.flush()
+        calls.closing = True
+        self._late.set()
 
     def _flush_loop(self) -> None:
         """Send what has waited for long enough."""
         pause = threading.Event()  # never set
         while True:
             self._late.wait()
-            if self._stopped:
-                return
             pause.wait(FLUSH_SECONDS)
             self._late.clear()
+            if self._stopped:  # looked at after that, so that a `stop` meanwhile is not missed
+                return
             with self.changed:
                 waiting = list(self._unfinished)
             for calls in waiting:
@@ -214,11 +239,10 @@ class CallStream:
             self.link.drain()
 
     def _flush(self, calls: _Calls) -> None:
-        try:
-            with self.changed:
-                calls.flush()
-        except FarmError as error:
-            calls.end(error)
+        with self.changed:
+            refused = calls.try_to_flush()
+        if refused is not None:
+            calls.end(refused)
 
     def ended(self, calls: _Calls) -> None:
         """A batch of calls is over."""
@@ -227,22 +251,30 @@ class CallStream:
                 self._unfinished.remove(calls)
             self.changed.notify_all()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is on the farm any more."""
+        return not self._unfinished
+
     def close(self) -> None:
         """No further calls are made; those that were go on."""
         with self.changed:
+            self._closed = True
             for calls in self._unfinished:
                 self._close(calls)
-        self.link.drain()
 
     def cancel(self) -> None:
         """Give up every call that has no result."""
         with self.changed:
+            self._closed = True
             for calls in self._unfinished:
                 calls.feed.give_up()
+            self.changed.notify_all()
         self.link.drain()
 
     def stop(self) -> None:
         """End the thread."""
         self._stopped = True
         self._late.set()
-        self._flusher.join()
+        if self._flusher is not threading.current_thread():
+            self._flusher.join()

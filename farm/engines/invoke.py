@@ -22,6 +22,9 @@ from farm.engines.resolve import CoroutineRunner, Function, as_function, load
 
 _TARGETS_KEPT = 64
 
+_BY_VALUE = b"cloudpickle"
+"""Stands in every pickle of a function that travels by value: its module makes it anew."""
+
 
 class Items:
     """A block in the slot; its items are unpickled when the first task needs them.
@@ -133,13 +136,13 @@ class Invocation:
             found = load(call.target, self._code_dir)
             return as_function(found, call.target, self._runner, must_run=True)
         if isinstance(call, PickledCall):
-            _check_version(call)
+            _check_version(call.python, f"the function {call.name!r}")
             found = _unpickle(call.payload, f"the function {call.name!r}")
             return as_function(found, call.name, self._runner, must_run=False)
         if isinstance(call, CommandCall):
             return self._command(call)
         if isinstance(call, EachCall):
-            return _call_pickled
+            return _caller_of_pickled(call)
         return self._call_item
 
     def _add_code_dir(self) -> None:
@@ -171,18 +174,23 @@ class Invocation:
         return find
 
 
-def _call_pickled(data: bytes) -> Any:
-    function, args, kwargs = _unpickle(data, "the call")
-    return function(*args, **kwargs)
+def _caller_of_pickled(call: EachCall) -> Function:
+    def call_pickled(data: bytes) -> Any:
+        if _BY_VALUE in data:
+            _check_version(call.python, "what is called")
+        function, args, kwargs = _unpickle(data, "the call")
+        return function(*args, **kwargs)
+
+    return call_pickled
 
 
-def _check_version(call: PickledCall) -> None:
+def _check_version(python: str, what: str) -> None:
     """Bytecode of another version could do anything, such as crash the slot."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if call.python != here:
+    if python != here:
         raise CallError(
             "VersionError",
-            f"the function {call.name!r} was sent by value from Python {call.python}; this node "
+            f"{what} was sent by value from Python {python}; this node "
             f"runs {here}: use the same version on both, or a function that the node can import",
         )
 

@@ -74,6 +74,8 @@ class Pruner:
             log.warning("forgotten batches cannot be removed yet: %s", error)
             self._plan(AGAIN_SECONDS)
             return
+        except sqlite3.ProgrammingError:
+            return  # the server has let go of its journal: the next one removes the rest
         quick = self._core.loop.time() - began < STEP_SECONDS
         self._rows = max(1, min(MOST_ROWS, self._rows * 2 if quick else self._rows // 2))
         self._plan(PAUSE_SECONDS)

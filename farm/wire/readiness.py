@@ -6,6 +6,7 @@ one task goes to and fro, that would be a good part of what it takes.
 
 from __future__ import annotations
 
+import math
 import select
 import selectors
 from collections.abc import Sequence
@@ -66,4 +67,4 @@ def wait_readable(things: Sequence[Any], seconds: float) -> list[Any]:
 
 def _milliseconds(seconds: float) -> int:
     """Rounded up: to wake too early would be to look in vain."""
-    return max(0, int(seconds * 1000 + 0.999))
+    return max(0, math.ceil(seconds * 1000))

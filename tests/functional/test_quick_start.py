@@ -66,3 +66,9 @@ def test_several_machines(beginner: FarmCli) -> None:
     assert [row["result"] for row in beginner.rows(beginner.home / "primes.jsonl")] == [
         2262, 1941, 1941,
     ]  # fmt: skip
+
+
+def test_a_pool(farm_cli: FarmCli) -> None:
+    script = farm_cli.home / "pool.py"
+    script.write_text(next(body for name, body in CODE if name == "python" and "Pool(" in body))
+    assert farm_cli.python(script) == "[3, 2, 1, 0, 1, 2]\n1024\n0\n1\n4\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.engines import pipe
-from farm.engines.pipe import OwnerPipe, frame, read_frame
+from farm.engines.pipe import OwnerPipe, SlotPipe, frame
 
 
 @pytest.fixture
@@ -50,8 +50,13 @@ def test_send_never_blocks_and_flush_brings_the_rest(ends):
     for message in messages:
         owner.send(message)
     assert owner.pending
-    found = []
-    reader = threading.Thread(target=lambda: found.extend(read_frame(theirs) for _ in messages))
+    found, slot = [], SlotPipe(theirs)
+
+    def read() -> None:
+        while len(found) < len(messages):
+            found.extend(slot.receive())
+
+    reader = threading.Thread(target=read)
     reader.start()
     while reader.is_alive():
         owner.flush()
@@ -81,4 +86,60 @@ def test_the_slot_sees_the_end_of_its_owner(ends):
     owner, theirs = ends
     owner.close()
     with pytest.raises(EOFError):
-        read_frame(theirs)
+        SlotPipe(theirs).receive()
+
+
+# -- the slot's end ---------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=20), st.integers(1, 50))
+def test_a_slot_gets_frames_whole_and_in_order_however_they_are_cut(messages, size):
+    own, theirs = socket.socketpair()
+    slot, found = SlotPipe(theirs), []
+    stream = b"".join(map(frame, messages))
+
+    def read() -> None:
+        while len(found) < len(messages):
+            found.extend(slot.receive())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for at in range(0, len(stream), size):
+        own.sendall(stream[at : at + size])
+    reader.join(30.0)
+    assert found == messages
+    own.close()
+    theirs.close()
+
+
+def test_a_slot_gets_all_that_has_come_at_once(ends):
+    owner, theirs = ends
+    slot = SlotPipe(theirs)
+    owner.send(b"a", b"", b"c")
+    theirs.settimeout(30.0)
+    assert slot.receive() == [b"a", b"", b"c"]
+
+
+def test_half_a_frame_waits_for_its_rest_and_does_not_hold_up_those_before_it(ends):
+    owner, theirs = ends
+    slot = SlotPipe(theirs)
+    theirs.settimeout(0.05)
+    owner._link.sendall(frame(b"first") + frame(b"second")[:3])
+    assert slot.receive() == [b"first"]
+    with pytest.raises(TimeoutError):
+        slot.receive()
+    owner._link.sendall(frame(b"second")[3:8])
+    with pytest.raises(TimeoutError):
+        slot.receive()
+    owner._link.sendall(frame(b"second")[8:] + frame(b"third"))
+    assert slot.receive() == [b"second", b"third"]
+
+
+def test_a_slot_is_given_what_came_before_the_end_and_no_half_frame(ends):
+    owner, theirs = ends
+    slot = SlotPipe(theirs)
+    owner._link.sendall(frame(b"last") + frame(b"never")[:6])
+    owner.close()
+    assert slot.receive() == [b"last"]
+    with pytest.raises(EOFError, match="the owner of the slot is gone"):
+        slot.receive()

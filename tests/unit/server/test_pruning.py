@@ -206,3 +206,13 @@ def test_the_name_of_a_forgotten_batch_is_that_of_the_one_before(world):
         assert world.ask(GetStatus("b")).batch == expected
         world.ask(Forget(expected))
     assert world.refused(GetStatus("b")) == "unknown-batch"
+
+
+def test_a_step_after_the_end_of_the_journal_is_left_to_the_next_server(world):
+    old = large_batch(world, 10)
+    world.ask(Forget(old))
+    world.journal.close()
+    world.service._pruner._step()
+    world.restart()
+    world.clock.pass_time(3600.0)
+    assert rows_of(world, old) == 0

@@ -1,0 +1,39 @@
+"""What everybody waits for who waits for a pool."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from farm.errors import FarmError
+
+T = TypeVar("T")
+
+
+class Changed(threading.Condition):
+    """Notified whenever results have come, or there is room for calls; the lock of one pool.
+
+    One for all results: to make ten thousand of them costs next to nothing.
+
+    Args:
+        is_bringer: whether the calling thread is the one that brings results: it cannot wait for
+            them.
+    """
+
+    def __init__(self, is_bringer: Callable[[], bool] = lambda: False) -> None:
+        super().__init__()
+        self._is_bringer = is_bringer
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
+        """As of any `threading.Condition`.
+
+        Raises:
+            FarmError: it would wait for itself.
+        """
+        if self._is_bringer() and not predicate():
+            raise FarmError(
+                "a callback of a pool runs in the thread that brings its results, and must not "
+                "wait for any: use apply_async or map_async with a callback of its own"
+            )
+        return super().wait_for(predicate, timeout)

@@ -1,0 +1,172 @@
+"""Requests that are answered several times, and what is told while a lock is held."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from farm_harness import PATIENCE, eventually
+
+from farm.errors import FarmError, RequestError
+from farm.wire.messages import Done, GetNodes, GetOutcomes, GetStatus, Nodes, Outcomes, Refused
+
+
+def page(cursor: int, *, ended: bool = False) -> Outcomes:
+    return Outcomes([], cursor, ended, "running")
+
+
+class Reader:
+    """A stream that asks on from where it is."""
+
+    def __init__(self) -> None:
+        self.request = GetOutcomes(1, 0, follow=True)
+        self.heard: list[Any] = []
+        self.threads: set[threading.Thread] = set()
+
+    def goes_on(self, body: Any) -> bool:
+        return isinstance(body, Outcomes) and not body.ended
+
+    def set_result(self, body: Any) -> None:
+        self.threads.add(threading.current_thread())
+        self.request.cursor = body.cursor
+        self.heard.append(body)
+
+    def set_exception(self, error: FarmError) -> None:
+        self.heard.append(error)
+
+
+def heard(reader: Reader, count: int) -> list[Any]:
+    eventually(lambda: len(reader.heard) >= count, f"{count} answers")
+    return reader.heard
+
+
+def test_one_request_has_several_answers_until_one_is_the_last(link, line):
+    reader = Reader()
+    link.follow(reader.request, reader)
+    number = line.numbers(1)[0]
+    for body in (page(3), page(5), page(5, ended=True), page(9)):
+        line.say(number, body)
+    assert link.ask(GetNodes())
+    line.say(line.numbers(2)[1], Nodes([]))
+    assert heard(reader, 3) == [page(3), page(5), page(5, ended=True)]
+    eventually(lambda: not link._asked, "nothing is unanswered")
+    assert len(reader.heard) == 3, "what comes after the last one is nobody's"
+    assert link._streams == {}
+
+
+def test_after_a_break_it_is_asked_on_from_where_it_was(link, network):
+    reader = Reader()
+    link.follow(reader.request, reader)
+    number = network.lines[0].numbers(1)[0]
+    network.lines[0].say(number, page(7))
+    heard(reader, 1)
+    network.lines[0].close()
+    eventually(lambda: len(network.lines) == 2, "it connects again")
+    network.lines[1].numbers(1)
+    assert network.lines[1].asked == [(number, GetOutcomes(1, 7, follow=True))]
+    network.lines[1].say(number, page(8, ended=True))
+    assert heard(reader, 2)[1] == page(8, ended=True)
+
+
+def test_what_is_busy_in_the_middle_is_asked_again(link, line):
+    reader = Reader()
+    link.follow(reader.request, reader)
+    number = line.numbers(1)[0]
+    line.say(number, page(2))
+    line.say(number, Refused("busy", "too many wait"))
+    line.numbers(2)
+    line.say(number, page(3, ended=True))
+    assert heard(reader, 2) == [page(2), page(3, ended=True)]
+    assert line.asked[1] == (number, GetOutcomes(1, 2, follow=True))
+
+
+def test_a_refusal_ends_it(link, line):
+    reader = Reader()
+    link.follow(reader.request, reader)
+    number = line.numbers(1)[0]
+    line.say(number, Refused("unknown-batch", "there is no batch 1"))
+    (error,) = heard(reader, 1)
+    assert isinstance(error, RequestError)
+    assert error.code == "unknown-batch"
+    assert link._streams == {}
+
+
+def test_the_end_of_the_link_ends_it(link, line):
+    reader = Reader()
+    link.follow(reader.request, reader)
+    line.numbers(1)
+    link.close()
+    assert [str(error) for error in heard(reader, 1)] == ["this session is closed"]
+    with pytest.raises(FarmError, match="this session is closed"):
+        link.follow(reader.request, Reader())
+    assert link._asked == link._streams == {}
+
+
+def test_what_comes_too_early_is_sent_again_in_its_order(link, line):
+    """Requests of which one needs the other: the server refuses those that overtook it."""
+    first, second, third = Future(), Future(), Future()
+    for number, future in enumerate((first, second, third)):
+        link.tell(GetStatus(str(number)), future)
+    numbers = line.numbers(3)
+    for number in numbers:
+        line.say(number, Refused("early", "the next block begins at 0"))
+    assert line.numbers(6)[3:] == numbers
+    for number in numbers:
+        line.say(number, Done())
+    assert [one.result(PATIENCE) for one in (first, second, third)] == [Done()] * 3
+
+
+def test_an_answer_is_never_told_by_the_one_who_asks(link, line):
+    """Who asks may have a lock that the answer needs."""
+    lock, told = threading.Lock(), []
+
+    class Locking:
+        def set_result(self, body: Any) -> None:
+            with lock:
+                told.append((body, threading.current_thread()))
+
+        def set_exception(self, error: FarmError) -> None:
+            raise AssertionError(error)
+
+    with lock:
+        link.tell(GetNodes(), Locking())
+        line.say(line.numbers(1)[0], Nodes([]))
+    eventually(lambda: told, "the answer")
+    assert told == [(Nodes([]), link._reader)]
+
+
+def test_the_links_own_thread_waits_for_nothing(link, line, monkeypatch):
+    drained: list[threading.Thread] = []
+    monkeypatch.setattr(line, "drain", lambda: drained.append(threading.current_thread()))
+    seen: list[bool] = []
+    future = link.ask(GetNodes())
+
+    def ask_more(_: Any) -> None:
+        link.ask(GetStatus("1"))
+        link.drain()
+        seen.append(link.is_own_thread)
+
+    future.add_done_callback(ask_more)
+    line.say(line.numbers(1)[0], Nodes([]))
+    line.numbers(2)
+    eventually(lambda: seen, "the callback is over")
+    assert seen == [True]
+    assert not link.is_own_thread
+    assert drained == [threading.current_thread()], "only who is not the link's thread waits"
+
+
+def test_settle_waits_for_what_is_answered_once(link, line):
+    future, reader = link.ask(GetNodes()), Reader()
+    link.follow(reader.request, reader)
+    number = line.numbers(2)[0]
+    link.settle(0.01)
+    assert not future.done(), "it gave up"
+    line.say(number, Nodes([]))
+    link.settle(PATIENCE)
+    assert future.done()
+
+
+def test_the_largest_message_is_that_of_the_connection(link, line):
+    assert link.largest == line.largest
