@@ -122,7 +122,7 @@ class Core(Turns):
                 )
         if close:
             self.ledger.close(batch)
-        self.journal.grow_batch(batch, state.total, open=state.open)
+            self.journal.close_batch(batch, state.total)
         self._end_if_broken(batch)
         self.touch(batch)
 

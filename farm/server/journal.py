@@ -20,14 +20,10 @@ from farm.server.database import FILE_NAME, open_database, refusal
 from farm.server.payloads import DIRECTORY_NAME, LARGE, PayloadFiles, Payloads
 from farm.server.reading import BatchRow
 from farm.server.removal import Removal
+from farm.server.shares import Shares
 from farm.wire.messages import Block, Failure
 
 _NOTHING = pickle.dumps([None], 4)
-
-_ADD_SHARE = (
-    "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (batch, node) DO UPDATE"
-    " SET done = done + excluded.done, seconds = seconds + excluded.seconds"
-)
 
 _encode = msgspec.msgpack.encode
 
@@ -64,16 +60,17 @@ class Journal(Removal):
         self.path = directory / FILE_NAME
         self._name: str | None = None  # of the file, as SQLite knows it
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
-        self._shares: dict[tuple[int, str], tuple[int, float]] = {}
         self.pending_bytes = 0
         """Of results that wait for `commit`."""
         self.has_new_batch = False
         """Whether a batch waits for `commit`: its id is not sure to be its own."""
         self._large: list[_Large] = []  # of what waits
+        self._summing = False
         super().__init__(self._open(directory, durability))
         try:
             self.server: str = self._identity()
             self._place = self._file()
+            self._shares = Shares(self._unsummed(), self.highest()[1])
             self._payloads = self._open_payloads(directory, durability)
             self._payloads.retain(self._all_batches())
         except (sqlite3.Error, OSError) as error:
@@ -159,12 +156,7 @@ class Journal(Removal):
         self.check_there()
         try:
             self._write_large()
-            self._db.execute("BEGIN IMMEDIATE")
-            for sql, parameters in self._pending:
-                self._db.execute(sql, parameters)
-            for (batch, node), share in self._shares.items():
-                self._db.execute(_ADD_SHARE, (batch, node, *share))
-            self._db.execute("COMMIT")
+            self._execute_all()
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -174,8 +166,22 @@ class Journal(Removal):
         self._pending.clear()
         self._large.clear()
         self.has_new_batch = False
-        self._shares.clear()
+        if self._summing:
+            self._shares.clear()
+        self._summing = False
         self.pending_bytes = 0
+
+    def _execute_all(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for sql, parameters in self._pending:
+            self._db.execute(sql, parameters)
+        for sql, parameters in self._shares.statements() if self._summing else ():
+            self._db.execute(sql, parameters)
+        self._db.execute("COMMIT")
+
+    def sum_up(self) -> None:
+        """Write with the next commit what nodes did by then; without that, a start adds it up."""
+        self._summing = bool(self._shares)
 
     def _write_large(self) -> None:
         """Before a row can name them: what is acknowledged is whole, whenever the server dies."""
@@ -215,16 +221,16 @@ class Journal(Removal):
             batch, block.start, block.stop, *self._kept(batch, block.payload),
         )  # fmt: skip
 
-    def grow_batch(self, batch: int, total: int, *, open: bool) -> None:  # noqa: A002
-        """An open batch has more tasks, or is closed."""
-        self._write("UPDATE batches SET total = ?, open = ? WHERE id = ?", total, open, batch)
+    def close_batch(self, batch: int, total: int) -> None:
+        """An open batch gets no more tasks; while it is open, its blocks say how many it has."""
+        self._write("UPDATE batches SET total = ?, open = 0 WHERE id = ?", total, batch)
 
     def set_state(self, row: BatchRow) -> None:
         """A batch has begun, ended, or been cancelled, paused or resumed."""
         self._write(
-            "UPDATE batches SET started = ?, ended = ?, open = ?, cancelled = ?, paused = ?,"
-            " reason = ?, dropped = ? WHERE id = ?",
-            row.started, row.ended, row.open, row.cancelled, row.paused, row.reason,
+            "UPDATE batches SET total = ?, started = ?, ended = ?, open = ?, cancelled = ?,"
+            " paused = ?, reason = ?, dropped = ? WHERE id = ?",
+            row.total, row.started, row.ended, row.open, row.cancelled, row.paused, row.reason,
             None if row.dropped is None else _encode(row.dropped), row.id,
         )  # fmt: skip
 
@@ -246,8 +252,7 @@ class Journal(Removal):
             seq, batch, *part, node, elapsed, first, inside, seconds, place, size,
         )  # fmt: skip
         self.pending_bytes += len(payload)
-        done, so_far = self._shares.get((batch, node), (0, 0.0))
-        self._shares[batch, node] = done + part[1] - part[0], so_far + elapsed
+        self._shares.add(seq, batch, node, part[1] - part[0], elapsed)
 
     def add_failed(
         self, seq: int, batch: int, index: int, node: str, elapsed: float, failure: Failure
@@ -309,6 +314,7 @@ class Journal(Removal):
 
     def forget(self, batch: int) -> None:
         """A batch is not there any more; `remove_some` takes away its rows."""
+        self._shares.forget(batch)
         self._write(
             "UPDATE batches SET forgotten = 1, token = 'forgotten ' || id WHERE id = ?", batch
         )
@@ -332,6 +338,7 @@ class Journal(Removal):
             JournalError: it could not be written; nothing of it was acknowledged.
         """
         try:
+            self.sum_up()
             self.commit()
         except sqlite3.Error as error:
             raise self.refusal(error) from error

@@ -31,6 +31,17 @@ _FROM_INDEX = (
     "WHERE batch = :batch AND stop > :index AND start >="
     " (SELECT ifnull(max(start), 0) FROM outcomes WHERE batch = :batch AND start <= :index)"
 )
+_TOTAL = (
+    "CASE WHEN open THEN max(total, ifnull((SELECT stop FROM blocks WHERE batch = id"
+    " ORDER BY start DESC LIMIT 1), 0)) ELSE total END"
+)
+# In the order of recording, whatever index would spare sorting what is few.
+_UNSUMMED = (
+    "SELECT batch, node, sum(stop - start) AS done, sum(elapsed) AS seconds"
+    " FROM outcomes NOT INDEXED WHERE failure IS NULL AND seq >"
+    " ifnull((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed'), 0)"
+    " AND batch NOT IN (SELECT id FROM batches NOT INDEXED WHERE forgotten) GROUP BY batch, node"
+)
 _SIZE = "coalesce(size, length(payload))"
 _OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure, place, size"
 
@@ -90,7 +101,7 @@ class Reader:
     def batches(self) -> Iterator[BatchRow]:
         """Every batch, oldest first."""
         rows = self._db.execute(
-            "SELECT id, token, name, total, options, digest, submitted, started, ended, open,"
+            f"SELECT id, token, name, {_TOTAL}, options, digest, submitted, started, ended, open,"  # noqa: S608 - above
             " cancelled, paused, reason, dropped FROM batches WHERE NOT forgotten ORDER BY id"
         )
         for row in rows:
@@ -147,7 +158,15 @@ class Reader:
 
     def shares(self) -> Iterator[tuple[int, str, int, float]]:
         """What each node did: batch, node, tasks done and their seconds."""
-        yield from self._db.execute("SELECT batch, node, done, seconds FROM shares")
+        yield from self._db.execute(
+            "SELECT batch, node, sum(done), sum(seconds) FROM"  # noqa: S608 - above
+            f" (SELECT batch, node, done, seconds FROM shares UNION ALL {_UNSUMMED})"
+            " GROUP BY batch, node"
+        )
+
+    def _unsummed(self) -> Iterator[tuple[int, str, int, float]]:
+        """As `shares`, of what the table lacks."""
+        yield from self._db.execute(_UNSUMMED)
 
     def failed_seconds(self) -> Iterator[tuple[int, float]]:
         """By batch, the seconds of the tasks that have failed."""

@@ -9,7 +9,7 @@ CREATE TABLE batches (
     id        INTEGER PRIMARY KEY,
     token     TEXT NOT NULL UNIQUE,         -- what makes a submission idempotent
     name      TEXT NOT NULL,
-    total     INTEGER NOT NULL,
+    total     INTEGER NOT NULL,             -- of an open one, what its blocks say if that is more
     options   BLOB NOT NULL,                -- msgpack, farm.batch.spec.Options
     spec      BLOB NOT NULL,                -- msgpack, farm.batch.spec.Spec without its files
     digest    TEXT NOT NULL,                -- of its files, '' if it has none
@@ -62,7 +62,8 @@ CREATE INDEX outcomes_by_time ON outcomes (batch, seq);
 CREATE INDEX failures_by_index ON outcomes (batch, start) WHERE failure IS NOT NULL;
 CREATE INDEX outcomes_by_place ON outcomes (batch, place) WHERE place IS NOT NULL;
 
--- What each node has done of a batch: the sum over its outcomes, so that a start need not read them.
+-- What each node has done of a batch: the sum over its outcomes up to the place that `meta` has as
+-- 'summed', so that a start need not read all of them.
 CREATE TABLE shares (
     batch   INTEGER NOT NULL,
     node    TEXT NOT NULL,

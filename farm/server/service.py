@@ -98,6 +98,7 @@ class Service:
         """To be called every `farm.server.nodes.SWEEP_SECONDS`."""
         self.desk.sweep()
         self._pruner.sweep()
+        self.core.journal.sum_up()
         try:
             self.core.journal.check_all_there()
         except JournalError as error:

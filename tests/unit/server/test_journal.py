@@ -50,7 +50,6 @@ def test_what_was_committed_is_there_after_it_is_opened_again(tmp_path):
         first.add_batch(one, f"spec {one.id}".encode())
     first.add_code("d", {"a.py": b"x = 1"})
     first.add_block(2, Block(0, 3, b"items"))
-    first.grow_batch(2, 3, open=True)
     first.set_state(
         replace(rows[0], started=2.0, ended=3.0, cancelled=True, paused=True, reason="why",
                 dropped=[(7, 9)])
@@ -124,6 +123,22 @@ def test_what_each_node_did_is_summed_up_over_commits_and_restarts(tmp_path):
     assert not journal.remove_some(2, 100)
     assert list(journal.shares()) == [(1, "n1", 20, 10.0)]
     journal.close()
+
+
+@pytest.mark.parametrize("how", ["open", "closed", "cancelled"])
+def test_an_open_batch_has_as_many_tasks_as_its_blocks(journal, how):
+    journal.add_batch(row(1, open=True, total=0), b"spec")
+    for start in range(0, 40, 4):
+        journal.add_block(1, Block(start, start + 4, b"items"))
+        journal.commit()
+    journal.add_batch(row(2, open=True, total=0), b"spec")
+    if how == "closed":
+        journal.close_batch(1, 40)
+    elif how == "cancelled":
+        journal.set_state(row(1, total=40, cancelled=True))
+    journal.commit()
+    first, second = journal.batches()
+    assert (first.total, first.open, second.total) == (40, how == "open", 0)
 
 
 def test_what_is_recorded_is_read_at_once_and_merged(journal):

@@ -224,6 +224,18 @@ def test_a_block_can_be_used_before_it_is_journalled(core):
     assert core.block(1, 1) == Block(0, 2, b"items")
 
 
+def test_more_tasks_of_an_open_batch_are_one_record(core, loop):
+    core.submit(row(total=0, open=True), b"", {}, [])
+    turn(loop)
+    core.grow(1, [Block(0, 2, b"a")], close=False)
+    assert core.journal.pending == 1
+    core.grow(1, [Block(2, 3, b"b")], close=True)
+    assert core.journal.pending == 3
+    turn(loop)
+    (found,) = core.journal.batches()
+    assert (found.total, found.open) == (3, False)
+
+
 def test_blocks_that_come_again_are_taken_once(core):
     core.submit(row(total=0, open=True), b"", {}, [])
     for _ in range(2):
@@ -267,7 +279,7 @@ def test_a_restart_changes_nothing_but_who_holds_what(make_core, loop, dropped):
     core.ledger.join(1, "n1", 20)
     core.submit(row(1), b"", {}, [])
     core.submit(row(2), b"", {}, [])
-    core.submit(row(3, total=0, open=True), b"", {}, [Block(0, 0, b"")])
+    core.submit(row(3, total=0, open=True), b"", {}, [])
     core.grow(3, [Block(0, 4, b"")], close=False)
     list(core.present(1, "token1", {1: [(0, 10)], 2: [(0, 10)]}, []))
     core.record_done(1, 1, (2, 5), b"p", SECONDS * 3, 0.5)
