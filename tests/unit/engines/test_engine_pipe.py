@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.engines import pipe
-from farm.engines.pipe import OwnerPipe, SlotPipe, frame
+from farm.engines.pipe import OwnerPipe, SlotPipe, parts
+
+LARGE = 64 << 10
+
+
+def frame(data: bytes) -> bytes:
+    """The bytes that carry it."""
+    return b"".join(parts(data))
 
 
 @pytest.fixture
@@ -143,3 +150,25 @@ def test_a_slot_is_given_what_came_before_the_end_and_no_half_frame(ends):
     assert slot.receive() == [b"last"]
     with pytest.raises(EOFError, match="the owner of the slot is gone"):
         slot.receive()
+
+
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1, 5 * LARGE])
+@pytest.mark.parametrize("cut", [3, 4, 5, 4 + LARGE // 2, 1 << 30])
+def test_large_frames_come_whole_between_small_ones(ends, size, cut):
+    owner, theirs = ends
+    messages = [b"small", os.urandom(size), b"", os.urandom(size), b"last"]
+    stream = b"".join(map(frame, messages))
+    sender = threading.Thread(
+        target=lambda: [theirs.sendall(part) for part in (stream[: 9 + cut], stream[9 + cut :])]
+    )
+    sender.start()
+    found = []
+    while len(found) < len(messages):
+        found += owner.receive()
+    sender.join()
+    assert found == messages
+
+
+def test_a_large_message_is_not_copied_to_stand_behind_its_length():
+    assert [len(part) for part in parts(bytes(LARGE))] == [4, LARGE]
+    assert [len(part) for part in parts(bytes(LARGE - 1))] == [LARGE + 3]
