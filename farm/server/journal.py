@@ -172,6 +172,10 @@ class Journal(Removal):
         self.pending_bytes = 0
 
     def _execute_all(self) -> None:
+        if len(self._pending) == 1 and not self._summing:
+            sql, parameters = self._pending[0]  # alone it is a transaction of its own
+            self._db.execute(sql, parameters)
+            return
         self._db.execute("BEGIN IMMEDIATE")
         for sql, parameters in self._pending:
             self._db.execute(sql, parameters)

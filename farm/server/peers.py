@@ -81,7 +81,10 @@ class Peer:
         except ProtocolError as error:
             self._misunderstood(frame, error)
             return
-        self._guarded(number, type(request).__name__, lambda: self._serve(number, request))
+        try:
+            self._serve(number, request)
+        except Exception as error:
+            self._failed(number, type(request).__name__, error)
 
     def _misunderstood(self, frame: Frame, error: ProtocolError) -> None:
         """Say so to who asked: a request that is sent again and again would not be read either."""
@@ -137,7 +140,10 @@ class Peer:
             self._unmade.clear()
         if self._unmade and not self._connection.full:
             number, make = self._unmade.popleft()
-            self._guarded(number, "an answer", lambda: self.reply(number, make()))
+            try:
+                self.reply(number, make())
+            except Exception as error:
+                self._failed(number, "an answer", error)
         if self._holding and len(self._unmade) <= MAX_UNMADE // 2:
             self._holding = False
             # In a turn of its own: until the next commit, answers are to tell of nothing new.
@@ -145,18 +151,16 @@ class Peer:
         self._making = bool(self._unmade) and not self._connection.full
         return self._making
 
-    def _guarded(self, number: int, what: str, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except RequestError as error:
+    def _failed(self, number: int, what: str, error: Exception) -> None:
+        """An error becomes the answer. A bug in one handler must not take down the connections of
+        all the others; what happened goes to the log, and not to the peer."""
+        if isinstance(error, RequestError):
             self.reply(number, Refused(error.code, str(error)))
-        except sqlite3.Error as error:
-            log.exception("%s: the journal cannot be read", self.address)
+        elif isinstance(error, sqlite3.Error):
+            log.error("%s: the journal cannot be read", self.address, exc_info=error)
             self.reply(number, Refused("journal", f"the journal cannot be read: {error}"))
-        except Exception:
-            # A bug in one handler must not take down the connections of all the others; what
-            # happened goes to the log, and not to the peer.
-            log.exception("%s: %s could not be served", self.address, what)
+        else:
+            log.error("%s: %s could not be served", self.address, what, exc_info=error)
             text = "the server could not serve this request; its log says why"
             self.reply(number, Refused("internal", text))
 
