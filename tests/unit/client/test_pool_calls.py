@@ -208,7 +208,7 @@ def test_error_callbacks_are_called_without_the_lock(late):
 def test_who_makes_calls_waits_where_too_many_are_open_but_not_in_a_callback(calls, monkeypatch):
     monkeypatch.setattr(module, "MAX_OPEN", 2)
     made: list[AsyncResult] = []
-    calls.add(callback=lambda _: made.append(calls.add(b"of a callback")))
+    calls.add(callback=lambda _: made.extend([calls.add(b"of"), calls.add(b"a callback")]))
     calls.add()
     more = threading.Thread(target=lambda: made.append(calls.add(b"later")))
     more.start()
@@ -217,11 +217,12 @@ def test_who_makes_calls_waits_where_too_many_are_open_but_not_in_a_callback(cal
     assert more.is_alive()
     calls.link.accept()
     calls.link.page([done(0, ["a"])])
-    assert len(made) == 1, "the callback did not wait"
-    assert more.is_alive()
+    assert len(made) == 2, "the callback did not wait"
     calls.link.page([done(1, ["b"])])
+    assert more.is_alive()
+    calls.link.page([done(2, ["c"])])
     more.join(PATIENCE)
-    assert len(made) == 2
+    assert len(made) == 3
 
 
 def test_closed_it_ends_with_its_last_result(calls):

@@ -251,6 +251,8 @@ def test_an_endless_iterable_is_read_as_far_as_its_results_are_taken(pool, link,
     pool.terminate()
     waiting.join(PATIENCE)
     assert "the pool was terminated" in str(ends[0])
+    names = {"farm-imap", "farm-imap-arguments"}
+    eventually(lambda: not names & {one.name for one in threading.enumerate()}, "nobody reads on")
 
 
 def _keep(errors: list[BaseException], call: Callable[[], object]) -> None:

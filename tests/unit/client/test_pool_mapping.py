@@ -172,6 +172,15 @@ def test_whole_it_stays_so_however_it_ends(mapped):
     assert mapped.over == [mapped.mapping]
 
 
+def test_whole_its_results_are_not_said_to_have_failed(mapped, monkeypatch):
+    """Those of an imap may not know yet how many there will be."""
+    errors: list[BaseException] = []
+    monkeypatch.setattr(mapped.result, "fail", errors.append)
+    mapped.link.page([done(0, list(range(6)))])
+    mapped.link.page(ended=True)
+    assert errors == []
+
+
 def test_somebody_else_cancels_it(mapped):
     mapped.link.page([done(0, [0])])
     mapped.link.page(ended=True)

@@ -63,6 +63,13 @@ def test_only_what_is_wanted_is_told(pair):
     assert wait_for(own, READ | WRITE, PATIENCE) == WRITE
 
 
+def test_a_full_socket_with_something_to_read_can_be_read_alone(pair):
+    own, other = pair
+    fill(own)
+    other.send(b"x")
+    assert wait_for(own, READ | WRITE, PATIENCE) == READ
+
+
 def test_a_full_socket_cannot_be_written_until_it_is_read(pair):
     own, other = pair
     fill(own)
