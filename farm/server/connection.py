@@ -109,11 +109,16 @@ class Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the network is to put what comes."""
         del sizehint
-        return self._intake.reader.space() if self._tunnel is None else SCRATCH
+        return SCRATCH if self._is_looked_at else self._intake.reader.space()
+
+    @property
+    def _is_looked_at(self) -> bool:
+        """Whether what comes is more than frames of farm's own protocol."""
+        return self._tunnel is not None or self._plain
 
     def buffer_updated(self, nbytes: int) -> None:
         """Cut what came into frames."""
-        if self._tunnel is not None or not self.received or self._plain:
+        if self._is_looked_at:
             self.data_received(bytes(SCRATCH[:nbytes]))
             return
         self.received += nbytes

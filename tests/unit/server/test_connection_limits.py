@@ -43,6 +43,15 @@ def test_a_plain_clients_messages_are_shorter(by_hand, monkeypatch):
     assert dialect.received == [b"plain", b"next"]
 
 
+@pytest.mark.parametrize("first", [b"plain", b"farm"])
+def test_long_messages_come_whole_whoever_sends_them(by_hand, clock, first):
+    _, network, _, dialect = by_hand().known(first=first)
+    for part in (header(MIB) + bytes(10), bytes(MIB - 10) + framed(b"next")):
+        network.bring(part)
+        clock.turn()
+    assert [len(message) for message in dialect.received] == [len(first), MIB, 4]
+
+
 def test_others_have_their_turn_while_one_has_many_requests(by_hand, clock):
     _, network, _, dialect = by_hand().known()
     network.bring(b"".join(framed(b"%d" % number) for number in range(40)))
