@@ -173,17 +173,6 @@ class RangeSet:
             raise IndexError("an empty set has no first index")
         return self._starts[0][0]
 
-    @property
-    def last(self) -> int:
-        """The largest index.
-
-        Raises:
-            IndexError: the set is empty.
-        """
-        if not self._count:
-            raise IndexError("an empty set has no last index")
-        return self._lasts[-1] - 1
-
     def add(self, start: int, stop: int) -> None:
         """Put in every index of ``[start, stop)``; those that are there stay.
 
@@ -274,19 +263,6 @@ class RangeSet:
                 self._count -= cut - start
             else:
                 self._splice(0, 0, 0, 1, [])
-        return taken
-
-    def take_back(self, n: int) -> list[Range]:
-        """Remove and return the ``n`` largest indices in order; all if there are fewer."""
-        taken: list[Range] = []
-        while n > 0 and self._count:
-            block, end = len(self._starts) - 1, len(self._starts[-1])
-            start, stop = self._starts[-1][-1], self._lasts[-1]
-            cut = max(start, stop - n)
-            taken.append((cut, stop))
-            n -= stop - cut
-            self._splice(block, end - 1, block, end, [(start, cut)] if start < cut else [])
-        taken.reverse()
         return taken
 
     def copy(self) -> RangeSet:
