@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from farm.batch import spec as specs
 from farm.client.feed import Feed
 from farm.client.pending import AsyncResult
+from farm.client.submission import SPARE_BYTES
 from farm.errors import FarmError, UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ MAX_BYTES = 256 << 20
 MAX_OPEN = 1_000_000
 MAX_WAITING_BYTES = 64 << 20
 """Calls without a result, and bytes that are not sent; whoever makes another call waits."""
-
-_SPARE_BYTES = 64 << 10
 
 
 class _Calls:
@@ -177,7 +176,7 @@ class CallStream:
         Raises:
             ValueError: the stream is closed.
         """
-        largest = self.link.largest - _SPARE_BYTES
+        largest = self.link.largest - SPARE_BYTES
         if len(data) > largest:
             result.fail(
                 UsageError(

@@ -130,9 +130,8 @@ class FrameReader:
             ProtocolError: a frame claims more than the limit, or a negative length.
         """
         for part in self.parts():
-            assert isinstance(
-                part, bytes | bytearray
-            )  # where these are asked for nothing is skipped
+            # Where frames alone are asked for, nothing is skipped.
+            assert isinstance(part, bytes | bytearray)
             yield part
 
     def parts(self) -> Iterator[Frame | Oversized]:

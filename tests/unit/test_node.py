@@ -123,7 +123,9 @@ def test_what_lacks_its_block_waits():
 
 
 def test_a_block_of_a_batch_that_it_does_not_know_is_nothing_to_it():
-    Node(2).block(2, Block(0, 1, b"payload"))
+    node = Node(2)
+    node.block(2, Block(0, 1, b"payload"))
+    assert node.batches == []
 
 
 def test_blocks_are_asked_for_before_they_are_needed():
