@@ -62,7 +62,7 @@ CASE = Case(
     units={"both ways": "MB/s", "disk": "MB/s", "of the disk": ""},
     words={
         "both ways": f"{TASKS} tasks, each with 1 MiB in and 1 MiB out",
-        "of the disk": "the same, as a share of what the disk takes in order",
+        "of the disk": "the same, as a share of what the disk took in order just before",
     },
     sides={OWN: _farm, **sides(PEERS, PROCESSES, _measure)},
     musts=(
