@@ -140,7 +140,7 @@ class Schedule:
                 return
 
     def _first(self, ready: list[Entry], node: Node, *, alone: bool) -> Batch | None:
-        """The first of the batches in ``ready``, which is settled, that has something for a node."""
+        """The first of the settled batches in ``ready`` that has something for a node."""
         passed: list[Entry] = []
         found: Batch | None = None
         while ready:
