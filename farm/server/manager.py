@@ -133,14 +133,15 @@ class FarmServer(managers.Server):
         # tries as often where no descriptor is left. One at a time, then; the kernel holds more.
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=1)
         self._socket.listen(BACKLOG)
-        sweeper = asyncio.create_task(self._sweep())
+        sweepers = [asyncio.create_task(each) for each in (self._sweep(), self._look_through())]
         try:
             ready()
             stopped = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, *sweepers}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            if sweeper.done():
-                sweeper.result()
+            for sweeper in sweepers:
+                if sweeper.done():
+                    sweeper.result()
             if isinstance(self._reason, JournalError):
                 raise self._reason
             if self._reason is not None:
@@ -150,7 +151,8 @@ class FarmServer(managers.Server):
                 ) from self._reason
         finally:
             listener.close()
-            sweeper.cancel()
+            for sweeper in sweepers:
+                sweeper.cancel()
             self.admission.close()
             self._core.stop()
             if self._reason is None:
@@ -179,6 +181,12 @@ class FarmServer(managers.Server):
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._service.sweep()
+
+    async def _look_through(self) -> None:
+        """Apart: where turns are long and connections many, this takes a while, and what is swept
+        meanwhile is what makes turns short again."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
             for _ in self.admission.sweep():
                 await asyncio.sleep(0)
 
