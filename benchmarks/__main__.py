@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import machine, report
+from benchmarks import disk, machine, report, table
 from benchmarks.case import Plan
 from benchmarks.cases import CASES
 from benchmarks.runner import Outcome, Scope, run_case
@@ -63,16 +63,16 @@ def _share(text: str) -> float:
 def main(arguments: list[str]) -> int:
     """Measure, print, write; the exit code."""
     options = parse(arguments)
-    where = machine.describe(Path(tempfile.gettempdir()))
+    blocks = Plan(Path(), options.scale).of(disk.BLOCKS)
+    where = machine.describe(Path(tempfile.gettempdir()), blocks)
     versions = machine.versions()
-    head = report.head(where, versions)
-    print(head, flush=True)
+    print(report.head(where, versions), flush=True)
     scope = Scope(options.scale, options.huge_tasks, options.repeats, not options.without_peers)
     outcomes: list[Outcome] = []
     for name in [name for name in CASES if name in (options.only or CASES)]:
         outcomes.append(run_case(CASES[name], scope, _say))
         print("\n" + "\n".join(report.lines(outcomes[-1])), flush=True)
-        _write(options, outcomes, (where, versions, head))
+        _write(options, outcomes, where, versions)
     print(f"\nAll values are in {options.json}")
     return _verdict(outcomes, is_trial=options.scale < 1)
 
@@ -85,16 +85,24 @@ def _say(what: str) -> None:
 def _write(
     options: argparse.Namespace,
     outcomes: list[Outcome],
-    where: tuple[dict[str, object], dict[str, str], str],
+    where: dict[str, object],
+    versions: dict[str, str],
 ) -> None:
     """After each case, so that a run which is broken off has not been in vain."""
-    described, versions, head = where
-    found = report.document(outcomes, described, versions, scale=options.scale)
+    found = report.document(outcomes, where, versions, scale=options.scale)
     if options.json is None:
         options.json = Path(tempfile.mkdtemp(prefix="farm-bench-")) / "bench.json"
     options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.markdown is not None:
-        options.markdown.write_text(report.markdown(outcomes, head), encoding="utf-8")
+        text = table.markdown(outcomes, where, versions, remark=_remark(options))
+        options.markdown.write_text(text, encoding="utf-8")
+
+
+def _remark(options: argparse.Namespace) -> str:
+    """Where a run was not the whole one, a table must say so."""
+    share = f"a trial with {options.scale:g} of the full sizes" if options.scale < 1 else ""
+    fewer = f"{options.huge_tasks:,} tasks in the case `huge`"
+    return ", ".join(filter(None, (share, fewer if options.huge_tasks != Plan.huge else "")))
 
 
 def _verdict(outcomes: list[Outcome], *, is_trial: bool) -> int:

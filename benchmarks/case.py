@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 OWN = "farm"
 """The side that is judged: the first of each case."""
@@ -45,6 +46,22 @@ class Plan:
 
 Run = Callable[[Plan], Measured]
 
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+"""Calls a function once for each item, each as a task of its own; the results in order."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A figure that was not measured in this run.
+
+    Args:
+        value: in the unit of the metric.
+        source: where and when it was measured, as the report says it.
+    """
+
+    value: float
+    source: str
+
 
 @dataclass(frozen=True)
 class Must:
@@ -55,7 +72,7 @@ class Must:
         than: the other side; empty if the figure itself is judged.
         least, most: the limit; at least one where something must be.
         aim: what would be good, which nothing fails for.
-        published: what stands for the other side where it was not measured.
+        elsewhere: what stands for the other side where it was not measured.
     """
 
     metric: str
@@ -63,7 +80,7 @@ class Must:
     least: float | None = None
     most: float | None = None
     aim: float | None = None
-    published: float | None = None
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,8 @@ class Case:
     Args:
         name: as ``--only`` takes it.
         title: what is measured, in one line.
-        units: of the metrics, in the order of the table.
+        units: of the metrics, in the order of the lines.
+        words: what was measured, for those who read the table; of each metric that is judged.
         sides: how each is measured; farm first.
         musts: what must come out.
         repeats: how often each side is measured, unless the command line says.
@@ -82,6 +100,7 @@ class Case:
     name: str
     title: str
     units: Mapping[str, str]
+    words: Mapping[str, str]
     sides: Mapping[str, Run]
     musts: tuple[Must, ...] = ()
     repeats: int = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks.processes import stop
 from farm.client.session import Session, connect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,7 +95,11 @@ class Cluster:
 
     def megabytes_kept(self) -> float:
         """What the data directory holds by now."""
-        return sum(file.stat().st_size for file in self.data.iterdir() if file.is_file()) / 1e6
+        held = 0
+        for file in self.data.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the server has replaced it meanwhile
+                held += file.stat().st_size if file.is_file() else 0
+        return held / 1e6
 
     def __exit__(
         self,
@@ -106,7 +112,7 @@ class Cluster:
     def _stop(self) -> None:
         """Nodes first, so that none of them looks for its server."""
         while self._started:
-            _stop(self._started.pop())
+            stop(self._started.pop(), LEAVE_SECONDS)
 
 
 def _ready(process: subprocess.Popen[str], key: str) -> dict[str, Any]:
@@ -117,15 +123,6 @@ def _ready(process: subprocess.Popen[str], key: str) -> dict[str, Any]:
     if key not in said:
         raise RuntimeError(f"it did not start: {line or 'nothing was said'}")
     return said
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.communicate(timeout=LEAVE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
 
 
 def write_batch(directory: Path, yaml: str) -> Path:

@@ -9,17 +9,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks import disk
 from farm.cpus import usable_cpus
 from farm.version import __version__
 
 PACKAGES = ("dask", "distributed", "ray", "ipyparallel", "joblib", "hyperqueue")
 
 
-def describe(directory: Path) -> dict[str, Any]:
+def describe(directory: Path, blocks: int = disk.BLOCKS) -> dict[str, Any]:
     """What a figure depends on, before anything is measured.
 
     Args:
         directory: on the filesystem of the data directories.
+        blocks: how many are written to measure its disk.
     """
     mounts = Path("/proc/mounts").read_text(encoding="utf-8")
     return {
@@ -29,6 +31,7 @@ def describe(directory: Path) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "filesystem": filesystem(mounts, directory.resolve()),
+        "disk_mb_s": round(disk.write_rate(directory, blocks)),
         "load": [round(one, 2) for one in os.getloadavg()],
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def cpu_seconds(pid: int) -> float:
     # After the name, which may hold anything, utime and stime are the 12th and 13th.
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def stop(process: subprocess.Popen[str], seconds: float) -> None:
+    """Ask it to end, and kill it after that time; what it still says is thrown away."""
+    process.terminate()
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def marked(mark: str) -> list[int]:

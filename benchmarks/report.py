@@ -70,7 +70,8 @@ def head(machine: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     load = " ".join(map(str, machine["load"]))
     return (
         f"{machine['date']}: {machine['cpu']}, {machine['cores']} cores usable, "
-        f"{machine['memory_gb']:g} GB, {machine['filesystem']}, Linux {machine['kernel']}, "
+        f"{machine['memory_gb']:g} GB, {machine['filesystem']} that takes "
+        f"{machine['disk_mb_s']} MB/s, Linux {machine['kernel']}, "
         f"Python {machine['python']}, load before {load}\n"
         + ", ".join(f"{name} {version}" for name, version in versions.items())
     )
@@ -120,23 +121,3 @@ def missed(outcomes: list[Outcome]) -> list[str]:
         ),
         *(f"{outcome.case.name}: farm failed" for outcome in outcomes if outcome.error),
     ]
-
-
-def markdown(outcomes: list[Outcome], machine: str) -> str:
-    """A table of the figures and one of the verdicts, for a README."""
-    rows = ["| case | | side | median |", "|---|---|---|---|"]
-    limits = ["| case | | | must | |", "|---|---|---|---|---|"]
-    for outcome in outcomes:
-        name = outcome.case.name
-        for side, metric, unit, values in figures(outcome):
-            value = f"{shown(statistics.median(values))} {unit}".strip()
-            rows.append(f"| {name} | {metric} | {side} | {value} |")
-        for one in judge(outcome.case, outcome.found):
-            value = shown(one.value)
-            limits.append(f"| {name} | {one.what} | {value} | {one.limit} | {word(one)} |")
-    left_out = [
-        f"- {outcome.case.name}: {side} is left out: {why.splitlines()[0]}"
-        for outcome in outcomes
-        for side, why in outcome.left_out.items()
-    ]
-    return "\n\n".join(filter(None, (machine, *map("\n".join, (rows, limits, left_out))))) + "\n"

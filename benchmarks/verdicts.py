@@ -13,13 +13,19 @@ Found = Mapping[str, Sequence[Measured]]
 """What each side measured, one entry a repeat."""
 
 
+NOT_HERE = "not measured here"
+"""Of a figure that stands for one."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A figure or ratio of farm beside its limit.
 
     Args:
         metric: of farm.
-        than: the side whose figure farm's is divided by, as people read it; empty for none.
+        than: the side whose figure farm's is divided by; empty for none.
+        beside: that figure; None if the value is farm's own.
+        source: where that figure is from, if it was not measured in this run.
         value: the figure or the ratio.
         limit: what must be, and what would be good, as people read it.
         kept: None where nothing must be.
@@ -27,6 +33,8 @@ class Verdict:
 
     metric: str
     than: str
+    beside: float | None
+    source: str
     value: float
     limit: str
     kept: bool | None
@@ -34,7 +42,10 @@ class Verdict:
     @property
     def what(self) -> str:
         """What was judged."""
-        return f"{OWN} / {self.than}, {self.metric}" if self.than else f"{OWN}, {self.metric}"
+        if not self.than:
+            return f"{OWN}, {self.metric}"
+        elsewhere = self.source and f" ({self.beside:g}, {NOT_HERE}: {self.source})"
+        return f"{OWN} / {self.than}{elsewhere}, {self.metric}"
 
 
 def median(found: Sequence[Measured], metric: str) -> float:
@@ -64,9 +75,14 @@ def judge(case: Case, found: Found) -> list[Verdict]:
     for must in case.musts:
         value = _value(must, found)
         if value is not None:
-            than = _than(must, found)
-            verdicts.append(Verdict(must.metric, than, value, _limit(must), _kept(must, value)))
+            verdicts.append(_verdict(must, found, value, case.units[must.metric]))
     return verdicts
+
+
+def _verdict(must: Must, found: Found, value: float, unit: str) -> Verdict:
+    limit = _limit(must, "" if must.than else unit)  # a ratio has no unit
+    beside, source = _beside(must, found), _source(must, found)
+    return Verdict(must.metric, must.than, beside, source, value, limit, _kept(must, value))
 
 
 def _value(must: Must, found: Found) -> float | None:
@@ -74,22 +90,33 @@ def _value(must: Must, found: Found) -> float | None:
         return median(found[OWN], must.metric)
     if must.than in found:
         return ratio(found[OWN], found[must.than], must.metric)
-    if must.published is not None:
-        return median(found[OWN], must.metric) / must.published
+    if must.elsewhere is not None:
+        return median(found[OWN], must.metric) / must.elsewhere.value
     return None
 
 
-def _than(must: Must, found: Found) -> str:
-    if not must.than or must.than in found:
-        return must.than
-    return f"{must.than} (published: {must.published:g})"
+def _beside(must: Must, found: Found) -> float | None:
+    if must.than in found:
+        return median(found[must.than], must.metric)
+    return must.elsewhere.value if must.elsewhere else None
 
 
-def _limit(must: Must) -> str:
-    least = "" if must.least is None else f"at least {must.least:.4g}"
-    most = "" if must.most is None else f"at most {must.most:.4g}"
-    aim = "" if must.aim is None else f"aim {must.aim:.4g}"
-    return ", ".join(filter(None, (least, most, aim)))
+def _source(must: Must, found: Found) -> str:
+    return "" if must.elsewhere is None or must.than in found else must.elsewhere.source
+
+
+def with_unit(figure: str, unit: str) -> str:
+    """A figure as people write it."""
+    return figure + ("" if unit in ("", "/s", "%") else " ") + unit
+
+
+def _limit(must: Must, unit: str) -> str:
+    limits = (("at least", must.least), ("at most", must.most), ("aim", must.aim))
+    return ", ".join(
+        f"{word} {with_unit(f'{round(limit, 3):,g}', unit)}"
+        for word, limit in limits
+        if limit is not None
+    )
 
 
 def _kept(must: Must, value: float) -> bool | None:

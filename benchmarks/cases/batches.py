@@ -64,6 +64,11 @@ CASE = Case(
     f"{BATCHES:,} batches of {TASKS} tasks queued at once: from a node's Want to its Lease",
     units=dict.fromkeys(("p50", "p99", "p50, 10 queued", "p99, 10 queued"), "ms")
     | {"p50 of that of 10": "", "p99 of that of 10": ""},
+    words={
+        "p99": f"a node's wait for a lease, {BATCHES:,} batches queued: 99th percentile",
+        "p50 of that of 10": f"the same, beside {FEW} batches queued: median",
+        "p99 of that of 10": f"the same, beside {FEW} batches queued: 99th percentile",
+    },
     sides={OWN: _farm},
     musts=(Must("p99", most=20), Must("p50 of that of 10"), Must("p99 of that of 10")),
 )

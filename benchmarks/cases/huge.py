@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from benchmarks.case import OWN, Case, Measured, Must, Plan, WrongError
@@ -21,27 +22,30 @@ def _farm(plan: Plan) -> Measured:
         began = time.perf_counter()
         batch = session.submit(path)
         submitted = time.perf_counter() - began
-        looks = _watched(batch, count, began)
+        looks, kept = _watched(batch, count, began, cluster)
         return {
             "submission": submitted,
             "tasks": rate_between(looks, 0, count),
             "server's memory": peak_megabytes(cluster.server.pid),
             "last tenth of first": _tenth(looks, count, 9) / _tenth(looks, count, 0),
-            "data directory": cluster.megabytes_kept(),
+            "data directory": kept,
+            "client's memory": peak_megabytes(os.getpid()),
         }
 
 
-def _watched(batch: Batch, count: int, began: float) -> list[Look]:
-    """How many tasks were done when, from the beginning to the end."""
+def _watched(batch: Batch, count: int, began: float, cluster: Cluster) -> tuple[list[Look], float]:
+    """How many tasks were done when, from first to last, and the most megabytes kept."""
     looks: list[Look] = [(0.0, 0)]
+    kept = 0.0
     while True:
         status = batch.status(LOOK_SECONDS)
         looks.append((time.perf_counter() - began, status.done))
+        kept = max(kept, cluster.megabytes_kept())
         if status.over:
             break
     if status.done != count:
         raise WrongError(f"{status.done:,} of {count:,} tasks are done")
-    return looks
+    return looks, kept
 
 
 def _tenth(looks: list[Look], count: int, tenth: int) -> float:
@@ -57,6 +61,13 @@ CASE = Case(
         "server's memory": "MB",
         "last tenth of first": "",
         "data directory": "MB",
+        "client's memory": "MB",
+    },
+    words={
+        "submission": "a batch of 100,000,000 tasks: until it is taken",
+        "server's memory": "the server's memory, at most, until all are done",
+        "last tenth of first": "the last tenth of those tasks, in tasks a second, beside the first",
+        "data directory": "the server's data directory, at most",
     },
     sides={OWN: _farm},
     musts=(

@@ -104,6 +104,12 @@ CASE = Case(
         "help of bare help": "",
         "import beyond nothing": "ms",
     },
+    words={
+        "server": "the server's CPU without work",
+        "node": f"a node's CPU without work, {PROCESSES} slots",
+        "help of bare help": "`farm --help`, beside that of a program of two commands",
+        "import beyond nothing": "`import farm`, beyond what Python takes to start",
+    },
     sides={OWN: _farm},
     musts=(
         Must("server", most=0.5),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.case import OWN, Case, Measured, Must, Plan
-from benchmarks.peers import dask, farm_pool, ipyparallel, ray, standard
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.case import Case, Map, Measured, Must, Plan
+from benchmarks.peers import dask, ipyparallel, ray
+from benchmarks.peers.offers import MAPS, POOLS, sides
 from benchmarks.stopwatch import latencies
 from benchmarks.tasks import inc
 
@@ -12,54 +16,45 @@ LEAST = 10
 PROCESSES = 2
 
 
-def _farm(plan: Plan) -> Measured:
-    with farm_pool.pool(plan.directory, PROCESSES) as pool:
-        return latencies(plan.of(CALLS, LEAST), lambda index: int(pool.apply(inc, (index,))))
+def _call(call: Callable[[int], Any], plan: Plan) -> Measured:
+    return latencies(plan.of(CALLS, LEAST), lambda index: int(call(index)))
 
 
-def _pool(plan: Plan) -> Measured:
-    with standard.pool(PROCESSES) as pool:
-        return latencies(plan.of(CALLS, LEAST), lambda index: pool.apply(inc, (index,)))
+def _pool(pool: Any, plan: Plan) -> Measured:
+    return _call(lambda index: pool.apply(inc, (index,)), plan)
 
 
-def _ray(plan: Plan) -> Measured:
-    with ray.started(plan.directory, PROCESSES) as started:
-        remote = started.remote(inc)
-        return latencies(
-            plan.of(CALLS, LEAST), lambda index: int(started.get(remote.remote(index)))
-        )
+def _task(run: Map, plan: Plan) -> Measured:
+    return _call(lambda index: run(inc, (index,))[0], plan)
 
 
-def _dask(plan: Plan) -> Measured:
-    with dask.client(plan.directory, PROCESSES) as client:
-
-        def call(index: int) -> int:
-            return int(client.submit(inc, index, pure=False).result())
-
-        return latencies(plan.of(CALLS, LEAST), call)
+def _dask(client: Any, plan: Plan) -> Measured:
+    return _call(lambda index: client.submit(inc, index, pure=False).result(), plan)
 
 
-def _ipyparallel(plan: Plan) -> Measured:
-    with ipyparallel.view(plan.directory, PROCESSES) as view:
-        return latencies(plan.of(CALLS, LEAST), lambda index: int(view.apply_sync(inc, index)))
+def _ipyparallel(view: Any, plan: Plan) -> Measured:
+    return _call(lambda index: view.apply_sync(inc, index), plan)
 
 
 CASE = Case(
     "latency",
     f"{CALLS:,} calls of Pool.apply one after another",
     units={"p50": "ms", "p99": "ms"},
+    words={
+        "p50": "one call of `Pool.apply`, until its result is there: median",
+        "p99": "the same: 99th percentile",
+    },
     sides={
-        OWN: _farm,
-        "multiprocessing.Pool": _pool,
-        "Ray": _ray,
-        "Dask": _dask,
-        "ipyparallel": _ipyparallel,
+        **sides(POOLS, PROCESSES, _pool),
+        **sides({"Ray": MAPS["Ray"]}, PROCESSES, _task),
+        **sides({"Ray actor": ray.actor}, PROCESSES, _call),
+        **sides({"Dask": dask.client}, PROCESSES, _dask),
+        **sides({"ipyparallel": ipyparallel.view}, PROCESSES, _ipyparallel),
     },
     musts=(
         Must("p50", "multiprocessing.Pool", most=2.5),
         Must("p50", "Ray", most=1 / 3),
-        Must("p50", "Dask"),
-        Must("p50", "ipyparallel"),
+        *(Must("p50", peer) for peer in ("Ray actor", "Ray Pool", "Dask", "ipyparallel")),
         Must("p99", most=5),
     ),
 )

@@ -31,6 +31,10 @@ CASE = Case(
     "memory",
     f"most memory while a client reads the results of {TASKS:,} tasks as they come",
     units={"client": "MB", "node": "MB", "server": "MB"},
+    words={
+        "client": f"the client's memory, at most, while it reads {TASKS:,} results",
+        "node": "a node's memory meanwhile, at most",
+    },
     sides={OWN: _farm},
     musts=(Must("client", most=300), Must("node", most=150)),
     repeats=1,

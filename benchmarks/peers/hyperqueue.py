@@ -15,6 +15,10 @@ from benchmarks.case import WrongError
 def runner(directory: Path, processes: int) -> Iterator[Callable[[list[str], int], float]]:
     """Gives what runs a program so many times, and says how many seconds it took; warm.
 
+    Each program has files of its own for what it prints, which farm captures as well. One file for
+    all, which its documentation has for very many tasks (HyperQueue, Output Streaming), is an
+    option of its command line, and not of its Python package.
+
     Its client looks once a second whether a job has ended: the end is taken to be when the last
     program's output was opened.
     """

@@ -215,6 +215,29 @@ class RangeSet:
         pieces = [piece for piece in (left, right) if piece[0] < piece[1]]
         self._splice(block, low, end, high, pieces)
 
+    def remove(self, start: int, stop: int) -> bool:
+        """Take out every index of ``[start, stop)``, which is not empty, if all of them are there;
+        whether they were."""
+        block = bisect_right(self._lasts, start)
+        if block == len(self._lasts) or start >= stop:
+            return False
+        starts, stops = self._starts[block], self._stops[block]
+        at = bisect_right(starts, start) - 1
+        if at < 0 or stop > stops[at]:
+            return False
+        if start == starts[at] and stop < stops[at]:  # from its beginning, as tasks mostly end
+            starts[at] = stop
+            self._count -= stop - start
+        elif self._number == 1 and start == starts[at]:
+            self._clear()
+        else:
+            self.discard(start, stop)
+        return True
+
+    def _clear(self) -> None:
+        self._starts, self._stops, self._lasts = [], [], []
+        self._count = self._number = 0
+
     def intersection(self, start: int, stop: int) -> list[Range]:
         """The parts of ``[start, stop)`` that are in the set, in order.
 
@@ -261,6 +284,8 @@ class RangeSet:
             if cut < stop:
                 self._starts[0][0] = cut
                 self._count -= cut - start
+            elif self._number == 1:
+                self._clear()
             else:
                 self._splice(0, 0, 0, 1, [])
         return taken

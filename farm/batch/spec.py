@@ -67,6 +67,9 @@ class EachCall(msgspec.Struct, frozen=True, tag="each"):
     python: str
 
 
+Items = Literal["both", "one", "star", "named"]
+"""What each item of a function's blocks is; see `Spec`."""
+
 Call = PythonCall | PickledCall | CommandCall | QueueCall | EachCall
 
 
@@ -117,7 +120,8 @@ class Spec(msgspec.Struct, frozen=True):
         files: the Python files that are shipped, by name.
         digest: SHA-256 (hex) over ``files``; empty if there are none.
         items: what each item of a function's blocks is: ``both`` for ``(args, kwargs)``, ``one``
-            for its only argument, ``star`` for a tuple of them.
+            for its only argument, ``star`` for a tuple of them; ``named`` for a mapping, of which a
+            block holds what `farm.batch.points.pack` made.
     """
 
     name: str
@@ -126,7 +130,7 @@ class Spec(msgspec.Struct, frozen=True):
     space: dict[str, Any] | None = None
     files: dict[str, bytes] = {}
     digest: str = ""
-    items: Literal["both", "one", "star"] = "both"
+    items: Items = "both"
 
 
 class _Outline(msgspec.Struct, frozen=True):

@@ -55,6 +55,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         status: how the batch stood.
         outcomes: what is in ``outcomes.jsonl``.
         blocks: what is in ``blocks.jsonl``; None if there is none.
+        items: what each item of the blocks is.
     """
 
     format: str
@@ -69,6 +70,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: dict[str, Any]
     outcomes: Listed
     blocks: Listed | None = None
+    items: specs.Items = "both"
 
     @property
     def cancelled(self) -> bool:
@@ -83,7 +85,9 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def spec(self) -> bytes:
         """The spec as it is submitted, without files."""
         space = None if self.space is None else space_of_json(self.space)
-        return specs.encode(specs.Spec(self.name, self.call, self.options, space, {}, self.digest))
+        return specs.encode(
+            specs.Spec(self.name, self.call, self.options, space, {}, self.digest, self.items)
+        )
 
 
 # -- batch.json -------------------------------------------------------------------------------

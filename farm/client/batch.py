@@ -6,10 +6,12 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.batch import spec as specs
+from farm.batch.points import Points
 from farm.batch.space import Space, from_document
 from farm.client import transfer
 from farm.client.asking import ask, patience
@@ -309,10 +311,10 @@ class Batch:
         Args:
             loads: unpickles those that travelled by value.
         """
-        space = self.space()
-        if space is not None:
-            return space.__getitem__
-        blocks: dict[int, tuple[messages.Block, list[Any]]] = {}
+        spec = specs.decode(self._spec().spec)
+        if spec.space is not None:
+            return from_document(spec.space).__getitem__
+        blocks: dict[int, tuple[messages.Block, Any]] = {}
 
         def find(index: int) -> Any:
             for block, items in blocks.values():
@@ -320,7 +322,7 @@ class Batch:
                     return _shown(items[index - block.start])
             block = ask(self._link, messages.GetBlock(self.id, index), messages.Block)
             blocks.clear()  # read in order, so that the last one is enough
-            blocks[block.start] = (block, loads(block.payload))
+            blocks[block.start] = (block, _items(loads(block.payload), spec.items))
             return find(index)
 
         return find
@@ -329,6 +331,14 @@ class Batch:
         if self._found is None:
             self._found = ask(self._link, messages.GetSpec(self.id), messages.SpecFound)
         return self._found
+
+
+def _items(unpickled: Any, kind: specs.Items) -> Any:
+    """What of a block each of its items can be had of."""
+    if kind == "named":
+        with suppress(ValueError):  # whatever it is, then
+            return Points(unpickled)
+    return unpickled
 
 
 def _shown(item: Any) -> Any:

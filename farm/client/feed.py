@@ -7,7 +7,6 @@ them in order. What comes of the batch is handed over from the moment that it is
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -38,8 +37,9 @@ class Feed:
         link: to the server.
         changed: the lock; notified when there is room again.
         spec: what the batch is.
-        taker: who wants what comes of it; called without the lock.
+        taker: who wants what comes of it, if somebody does; called without the lock.
         on_room: called with the lock when a message was acknowledged, by the link's thread.
+        on_refused: called without the lock when nothing more can be sent, if there is no taker.
     """
 
     def __init__(
@@ -47,14 +47,16 @@ class Feed:
         link: Link,
         changed: threading.Condition,
         spec: specs.Spec,
-        taker: Taker,
+        taker: Taker | None,
         on_room: Callable[[], None] = lambda: None,
+        on_refused: Callable[[FarmError], None] = lambda _: None,
     ) -> None:
         self._link = link
         self._changed = changed
         self._spec = spec
         self._taker = taker
         self._on_room = on_room
+        self._on_refused = on_refused if taker is None else taker.end
         self._messages = 0  # on their way
         self._bytes = 0
         self._given_up = False
@@ -111,8 +113,9 @@ class Feed:
         if self.id is not None:
             request: messages.Message = messages.Append(self.id, blocks, close)
         else:
+            token = messages.token_of(self._link.session)
             request = messages.Submit(
-                secrets.token_hex(16), self._spec.name, self.total, self._spec.options,
+                token, self._spec.name, self.total, self._spec.options,
                 specs.encode(self._spec), blocks=blocks, open=not close,
             )  # fmt: skip
         self._messages += 1
@@ -134,7 +137,7 @@ class Feed:
         except FarmError as error:
             self.refused(error)
         else:
-            if is_first and self.id is not None:
+            if is_first and self.id is not None and self._taker is not None:
                 Follower(self._link, self.id, self._taker).start()
 
     def _begin(self, answer: messages.Message) -> None:
@@ -153,7 +156,7 @@ class Feed:
             self.is_closed = True
             if self.id is not None:
                 self._cancel()
-        self._taker.end(meaning(error) if isinstance(error, RequestError) else error)
+        self._on_refused(meaning(error) if isinstance(error, RequestError) else error)
 
     def give_up(self) -> None:
         """Cancel the batch, as soon as it is known."""
@@ -166,7 +169,8 @@ class Feed:
         if self._given_up:
             return FarmError("the pool was terminated before this had a result")
         return error or BatchCancelledError(
-            f"batch {self.id} was cancelled or forgotten before this had a result"
+            f"batch {self.id} was cancelled or forgotten, or closed while this client was away, "
+            "before this had a result"
         )
 
     def _cancel(self) -> None:

@@ -77,7 +77,8 @@ class Link:
         self.address = address
         self._credentials = credentials
         self._numbers = itertools.count(1)
-        self._session = secrets.token_hex(8)
+        self.session = secrets.token_hex(8)
+        """What all its connections say they are of."""
         self._connections = itertools.count(1)
         self._asked: dict[int, tuple[Message, Answer]] = {}
         self._streams: dict[int, Stream] = {}  # those of them that are answered several times
@@ -95,7 +96,7 @@ class Link:
     def _connect(self) -> Channel:
         channel = connect(self.address, self._credentials)
         try:
-            welcome = greet(channel, self._session, next(self._connections))
+            welcome = greet(channel, self.session, next(self._connections))
             if self.welcome is not None and welcome.server != self.welcome.server:
                 # Ids mean other batches there: nothing that is unanswered may be asked of it.
                 raise UsageError(

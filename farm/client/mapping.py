@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from farm.batch import spec as specs
 from farm.batch.ranges import RangeSet
-from farm.client import byvalue
+from farm.client.blocks import Blocks, Packed, Take, Unsendable
 from farm.client.feed import Feed
-from farm.client.submission import BLOCK_BYTES, SPARE_BYTES, call_of
-from farm.errors import FarmError, UsageError
+from farm.client.places import Places
+from farm.client.sending import Sending
+from farm.client.submission import SPARE_BYTES, call_of
+from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from farm.client.link import Link
 
-FIRST_ITEMS = 16
-"""In the first block, whose size tells how many go into the next."""
-
-GROWTH = 8
-"""By which a block may have more items than the one before."""
-
-MAX_ITEMS = 20_000
-"""In one block, unless the caller says how many."""
-
-
-Take = Callable[[int], list[Any]]
-"""Gives the next arguments, at most so many; none at their end."""
-
 
 class Sink(Protocol):
-    """Where the results go."""
+    """Where the results go: of the link's thread, and of who sends, what could not be sent."""
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
@@ -79,51 +67,44 @@ class Mapping:
         self._on_end = on_end
         self._over = False
         self._came = RangeSet()  # calls that have a result
+        self._places = Places()
 
-    def send(self, take: Take, size: int | None, *, at_once: bool = False) -> int:
+    def send(self, take: Take, *, at_once: bool = False) -> int:
         """Send all arguments, as fast as they are taken.
+
+        One that cannot be sent has failed alone, as in `multiprocessing.Pool`.
 
         Args:
             take: gives the arguments, one for each call.
-            size: items in one block; None to have it chosen.
-            at_once: the next argument may be long in coming; else a block waits for the one after
-                it, so that the last one can say that it is.
+            at_once: the next argument may be long in coming (see `Sending.send`).
 
         Returns:
             How many there were.
 
         Raises:
-            FarmError: they cannot be sent.
+            FarmError: nothing can be sent.
             Exception: what ``take`` raised. The batch is given up then.
         """
-        waiting: tuple[bytes, int] | None = None
+        blocks = Blocks(self._link.largest - SPARE_BYTES, list, "argument {}".format)
+        sending = Sending(self._link, self._changed, self._feed, lambda: self._over)
         try:
-            for block in blocks_of(take, size, self._link.largest - SPARE_BYTES):
-                if waiting is not None:
-                    self._send(*waiting)
-                waiting = block
-                if at_once:
-                    self._send(*waiting)
-                    waiting = None
-                if self._over:  # there may be no end of them
-                    break
-            self._send(*(waiting or (b"", 0)), close=True)
+            sending.send(self._sendable(blocks.of(take)), at_once=at_once)
         except BaseException as error:
             self._sink.fail(error)  # before its end, which says less
             self.cancel()
             raise
-        return self._feed.total
+        return self._feed.total + len(self._places)
 
-    def _send(self, payload: bytes, count: int, *, close: bool = False) -> None:
-        def may_send() -> bool:
-            return self._over or (self._feed.has_room if count else self._feed.may_end)
-
-        with self._changed:
-            self._changed.wait_for(may_send)
-            if self._over:
-                return
-            self._feed.send(payload, count, close=close)
-        self._link.drain()
+    def _sendable(self, blocks: Iterable[Packed | Unsendable]) -> Iterator[Packed]:
+        sent = 0
+        for block in blocks:
+            if isinstance(block, Packed):
+                yield block
+                sent += block.count
+                continue
+            self._sink.put_error(self._places.leave_out(sent), block.error)
+            with self._changed:
+                self._changed.notify_all()
 
     def cancel(self) -> None:
         """Give up what has no result."""
@@ -138,13 +119,15 @@ class Mapping:
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
-        for first, stop in self._new(start, start + len(values)):
-            self._sink.put(first, values[first - start : stop - start])
+        for new in self._new(start, start + len(values)):
+            for first, stop, place in self._places.of(*new):
+                self._sink.put(place, values[first - start : stop - start])
 
     def put_error(self, index: int, error: BaseException) -> None:
         """A call has failed."""
-        if self._new(index, index + 1):
-            self._sink.put_error(index, error)
+        for first, stop in self._new(index, index + 1):
+            for _, _, place in self._places.of(first, stop):
+                self._sink.put_error(place, error)
 
     def _new(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of it had no result: a task that somebody retries ends twice, and counts once."""
@@ -173,50 +156,3 @@ class Mapping:
         self._on_end(self)
         with self._changed:
             self._changed.notify_all()
-
-
-def blocks_of(take: Take, size: int | None, largest: int) -> Iterator[tuple[bytes, int]]:
-    """Arguments in blocks: each one's pickle and how many are in it.
-
-    Each has as many as make up `BLOCK_BYTES`, judged by the block before.
-
-    Args:
-        take: gives the arguments, one for each call.
-        size: items in each block; None to have it chosen.
-        largest: bytes of a block.
-
-    Raises:
-        UsageError: they cannot be pickled, or one is too large to send.
-    """
-    wanted = min(size or FIRST_ITEMS, sys.maxsize)
-    start = 0
-    while items := take(wanted):
-        weight = 0
-        for payload, count in _pickled(items, start, largest):
-            yield payload, count
-            weight += len(payload)
-        start += len(items)
-        if size is None:
-            fitting = BLOCK_BYTES * len(items) // weight
-            wanted = max(1, min(fitting, len(items) * GROWTH, MAX_ITEMS))
-
-
-def _pickled(items: list[Any], start: int, largest: int) -> Iterator[tuple[bytes, int]]:
-    """One block, or several where they are too large together."""
-    try:
-        payload = byvalue.dumps(items)
-    except Exception as error:
-        # Pickling runs the objects' own methods, which may raise anything.
-        last = start + len(items) - 1
-        raise UsageError(f"arguments {start} to {last} cannot be sent: {error}") from error
-    if len(payload) <= largest:
-        yield payload, len(items)
-    elif len(items) == 1:
-        raise UsageError(
-            f"argument {start} has {len(payload):,} bytes; the limit is {largest:,}. Pass names of "
-            "files instead of what is in them."
-        )
-    else:
-        half = len(items) // 2
-        yield from _pickled(items[:half], start, largest)
-        yield from _pickled(items[half:], start + half, largest)

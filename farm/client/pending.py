@@ -132,7 +132,9 @@ class MapResult(AsyncResult):
         self._left = total
         self._error: BaseException | None = None
         if not total:
-            self.settle([])
+            # As `multiprocessing.Pool` has it, there is the empty list, and no callback is called.
+            self._callback = self._error_callback = None
+            self.settle(self._values)
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
@@ -142,13 +144,15 @@ class MapResult(AsyncResult):
     def put_error(self, index: int, error: BaseException) -> None:
         """One of the calls failed; the others go on."""
         del index
-        self._error = self._error or error
+        if self._error is None:
+            self._error = error
         self._count(1)
 
     def _count(self, came: int) -> None:
-        self._left -= came
-        if self._left:
-            return
+        with self._changed:  # results come in one thread, and what could not be sent in another
+            self._left -= came
+            if self._left:
+                return
         if self._error is None:
             self.settle(self._values)
         else:

@@ -111,8 +111,8 @@ class SessionPool:
         Args:
             func: takes one argument.
             iterable: read to its end before anything is called.
-            chunksize: how many calls a process may be given at a time; as the farm sees fit if not
-                given, by what they take.
+            chunksize: at least 1, and of no further effect: how many calls a process is given at a
+                time, the farm finds out by what they take.
 
         Raises:
             Exception: what the first call that failed raised.
@@ -177,14 +177,14 @@ class SessionPool:
         func: Callable[..., Any],
         iterable: Iterable[Any],
         items: Literal["one", "star"],
-        size: int | None,
+        chunksize: int | None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
         *,
         aside: bool = False,
     ) -> MapResult:
         self._check_open()
-        _check_size(size)
+        _check_chunksize(chunksize)
         # Copied, as it may be changed meanwhile: as many results are waited for as there are now.
         arguments = iterable if isinstance(iterable, range) else list(iterable)
         result = MapResult(self._changed, len(arguments), callback, error_callback)
@@ -198,7 +198,7 @@ class SessionPool:
         def send() -> None:
             # What cannot be sent is the result, which has been told of it.
             with contextlib.suppress(Exception):
-                made.send(lambda count: list(islice(remaining, count)), size)
+                made.send(lambda count: list(islice(remaining, count)))
 
         if aside:
             threading.Thread(target=send, name="farm-map", daemon=True).start()
@@ -207,11 +207,16 @@ class SessionPool:
         return result
 
     def _imap(
-        self, func: Callable[..., Any], iterable: Iterable[Any], size: int | None, *, ordered: bool
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        *,
+        ordered: bool,
     ) -> ResultIterator:
         self._check_open()
-        _check_size(size)
-        results = ResultIterator(self._changed, max(AHEAD, size or 0), ordered=ordered)
+        _check_chunksize(chunksize)
+        results = ResultIterator(self._changed, AHEAD, ordered=ordered)
         pulling = Pulling(self._changed, iterable, results.has_room)
 
         def over(made: mapping.Mapping) -> None:
@@ -225,9 +230,7 @@ class SessionPool:
         def send() -> None:
             # What cannot be sent is said by the results, which have been told of it.
             with contextlib.suppress(Exception):
-                total = made.send(
-                    pulling.take if size is None else pulling.take_all, size, at_once=True
-                )
+                total = made.send(pulling.take, at_once=True)
                 if pulling.error is not None:
                     results.put_error(total, pulling.error)
                     total += 1
@@ -326,7 +329,7 @@ class SessionPool:
         self.terminate()
 
 
-def _check_size(size: int | None) -> None:
+def _check_chunksize(size: int | None) -> None:
     if size is not None and size < 1:
         raise ValueError(f"Chunksize must be 1+, not {size}")
 

@@ -74,11 +74,6 @@ class Pulling:
         self._first = False
         return self._taken(count)
 
-    def take_all(self, count: int) -> list[Any]:
-        """So many, however long that takes; fewer at the end."""
-        self._wait(count)
-        return self._taken(count)
-
     def _taken(self, count: int) -> list[Any]:
         return [self._items.popleft() for _ in range(min(count, len(self._items)))]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,8 +16,8 @@ from farm.client import submission, transfer
 from farm.client.asking import ask
 from farm.client.batch import Batch
 from farm.client.link import Link
-from farm.client.submission import APPEND_BYTES
-from farm.errors import FarmError, ProtocolError, UsageError
+from farm.client.submitting import Submitting
+from farm.errors import ProtocolError, UsageError
 from farm.wire import access, controls, identity, messages
 from farm.wire.address import parse
 from farm.wire.credentials import CertificateCredentials, KeyCredentials
@@ -101,45 +100,10 @@ class Session:
     ) -> Batch:
         if isinstance(params, Mapping):
             raise UsageError("params is a list of mappings, one for each task; this is one mapping")
-        submit = submission.of_function(function, name, options)
-        batch: Batch | None = None
-        waiting: list[messages.Block] = []
-        size = 0
-        try:
-            for block in submission.blocks_of([{}] if params is None else params):
-                # Sent before they and a large one together are more than a message may hold.
-                is_full = size + len(block.payload) > APPEND_BYTES
-                if waiting and (is_full or len(waiting) == messages.MAX_ITEMS):
-                    batch = self._append(submit, batch, waiting, close=False)
-                    waiting, size = [], 0
-                waiting.append(block)
-                size += len(block.payload)
-            return self._append(submit, batch, waiting, close=True)
-        except BaseException:
-            # The params failed half way: what has been sent would wait for the rest for ever.
-            if batch is not None:
-                with contextlib.suppress(FarmError):  # the first error is the one to show
-                    batch.cancel()
-            raise
-
-    def _append(
-        self,
-        submit: messages.Submit,
-        batch: Batch | None,
-        blocks: list[messages.Block],
-        *,
-        close: bool,
-    ) -> Batch:
-        """The first blocks go with the submission, the others after it."""
-        if batch is None:
-            total = blocks[-1].stop if blocks else 0
-            first = messages.Submit(
-                submit.token, submit.name, total, submit.options, submit.spec,
-                blocks=blocks, open=not close,
-            )  # fmt: skip
-            return self._send(first)
-        ask(self._link, messages.Append(batch.id, blocks, close), messages.Done)
-        return batch
+        spec = submission.of_function(function, name, options)
+        return Batch(
+            self._link, Submitting(self._link, spec).submit([{}] if params is None else params)
+        )
 
     def _send(self, submit: messages.Submit) -> Batch:
         return Batch(self._link, ask(self._link, submit, messages.Submitted).batch)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,20 +15,20 @@ import msgspec
 from farm.batch import spec as specs
 from farm.batch.loader import Batch, load
 from farm.client import byvalue
+from farm.client.blocks import BLOCK_BYTES
 from farm.client.files import LocalFiles
 from farm.errors import BatchFileError, Problem, UsageError
 from farm.wire.frames import MAX_FRAME
-from farm.wire.messages import Block, Submit
-
-BLOCK_ITEMS = 1000
-BLOCK_BYTES = 1024 * 1024
-"""At which a block of arguments is full."""
+from farm.wire.messages import Submit
 
 APPEND_BYTES = 8 * 1024 * 1024
-"""Payload bytes of blocks, or of outcomes, that are sent in one message."""
+"""Payload bytes of outcomes that are sent in one message."""
 
 SPARE_BYTES = 64 * 1024
 """What a frame needs beside the largest thing in it."""
+
+_SMALL = frozenset({bool, float, int, type(None)})
+"""Types of values that are not weighed: a block has not so many of them."""
 
 
 def load_file(
@@ -75,12 +76,17 @@ def of_batch(batch: Batch) -> Submit:
     return submit
 
 
-def of_function(function: Callable[..., Any], name: str | None, options: specs.Options) -> Submit:
-    """The submission of a Python function, to which blocks of arguments are appended."""
+def of_function(
+    function: Callable[..., Any], name: str | None, options: specs.Options
+) -> specs.Spec:
+    """The batch of a Python function, whose arguments have names and travel as blocks.
+
+    Raises:
+        UsageError: as of `call_of`.
+    """
     call = call_of(function)
     shown = name or getattr(function, "__qualname__", None) or type(function).__name__
-    spec = specs.Spec(shown[:200], call, options)
-    return Submit(secrets.token_hex(16), spec.name, 0, options, specs.encode(spec), open=True)
+    return specs.Spec(shown[:200], call, options, items="named")
 
 
 def call_of(function: Callable[..., Any]) -> specs.Call:
@@ -114,46 +120,46 @@ def can_be_imported(function: Any) -> bool:
     return found is function
 
 
-def blocks_of(params: Iterable[Mapping[str, Any]]) -> Iterator[Block]:
-    """Arguments in blocks, each pickled once.
+class Params:
+    """The points of a function's batch, as `farm.client.blocks.Take`.
 
-    Raises:
-        UsageError: a point is not a mapping, or cannot be pickled, or is too large.
+    Args:
+        params: the keyword arguments of each task.
     """
-    start = 0
-    items: list[tuple[tuple[()], dict[str, Any]]] = []
-    room = BLOCK_BYTES
-    for point in params:
-        if not isinstance(point, Mapping):
-            raise UsageError(
-                f"params[{start + len(items)}] is {point!r}: params is a list of mappings, "
-                "one for each task, such as [{'x': 1}, {'x': 2}]"
-            )
-        items.append(((), dict(point)))
-        room -= sum(_weight(value) for value in point.values())
-        if len(items) == BLOCK_ITEMS or room <= 0:
-            yield _block(start, items)
-            start += len(items)
-            items, room = [], BLOCK_BYTES
-    if items:
-        yield _block(start, items)
+
+    def __init__(self, params: Iterable[Mapping[str, Any]]) -> None:
+        self._params = iter(params)
+        self._taken = 0
+
+    def take(self, count: int) -> list[dict[str, Any]]:
+        """The next points, copied as they are taken: at most so many, and of few bytes.
+
+        Raises:
+            UsageError: a point is not a mapping.
+        """
+        points: list[dict[str, Any]] = []
+        room = BLOCK_BYTES
+        for point in islice(self._params, count):
+            if type(point) is not dict and not isinstance(point, Mapping):  # the first is quick
+                raise UsageError(
+                    f"{name_of_point(self._taken + len(points))} is {point!r}: params is a list of "
+                    "mappings, one for each task, such as [{'x': 1}, {'x': 2}]"
+                )
+            points.append(dict(point))
+            for value in point.values():
+                if type(value) not in _SMALL:
+                    room -= _weight(value)
+            if room <= 0:
+                break
+        self._taken += len(points)
+        return points
+
+
+def name_of_point(index: int) -> str:
+    """What a point is called in a message."""
+    return f"params[{index}]"
 
 
 def _weight(value: Any) -> int:
     """Roughly how many bytes a value has, at a glance."""
     return len(value) if isinstance(value, bytes | bytearray | str) else sys.getsizeof(value, 64)
-
-
-def _block(start: int, items: list[Any]) -> Block:
-    try:
-        payload = byvalue.dumps(items)
-    except Exception as error:
-        # Pickling runs the objects' own methods, which may raise anything.
-        last = start + len(items) - 1
-        raise UsageError(f"params[{start}] to params[{last}] cannot be sent: {error}") from error
-    if len(payload) > MAX_FRAME - SPARE_BYTES:
-        raise UsageError(
-            f"params[{start}] to params[{start + len(items) - 1}] have {len(payload):,} bytes; "
-            f"the limit is {MAX_FRAME - SPARE_BYTES:,}. Pass names of files instead."
-        )
-    return Block(start, start + len(items), payload)

@@ -99,7 +99,7 @@ def export(link: Link, batch: Batch, directory: Path) -> Exported:
         head = Head(
             archive.FORMAT, archive.VERSION, secrets.token_hex(16), found.name, status.total,
             spec.call, spec.options, archive.space_to_json(spec.space), found.digest,
-            document_of(status), outcomes, blocks,
+            document_of(status), outcomes, blocks, spec.items,
         )  # fmt: skip
         folder.write_head(scratch, archive.head_text(head))
     return Exported(directory, status, outcomes.tasks)

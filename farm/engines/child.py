@@ -1,4 +1,4 @@
-"""The program of a slot: its first thread runs tasks, a second one (`porter`) does the rest.
+"""The program of a slot: its first thread runs tasks, a second one (`porter`) looks after it.
 
 Started by `farm.engines.launch`, and preloaded by the fork server, so that a new slot needs no
 imports.
@@ -19,10 +19,11 @@ from typing import Any
 from farm.allocation import keep_freed
 from farm.engines.exits import NO_MEMORY
 from farm.engines.failure import CallError
+from farm.engines.inbox import Inbox, Job
 from farm.engines.isolation import die_with_owner, isolate, kill_own_group, out_of_reach
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
-from farm.engines.porter import Job, Porter
+from farm.engines.porter import Porter
 from farm.engines.progress import Progress
 from farm.engines.report import Report
 
@@ -50,19 +51,21 @@ def main(
     shown = Progress(memoryview(progress), number)
     limit = MemoryLimit()
     report = Report(link, limit, shown)
-    porter = Porter(link, report, limit)
+    inbox = Inbox(link, report)
+    porter = Porter(link, inbox, report, limit)
     threading.Thread(target=porter.serve, name="farm-porter", daemon=True).start()
+    limit.measure()
     try:
-        while (job := porter.jobs.get()) is not None:
+        while (job := inbox.next()) is not None:
             if job.claim():
                 if not limit.crowded(job.run.batch, job.program.memory):
                     _run(job, shown, report, limit)
                     if not limit.exceeded:
                         report.finish(Finished(job.run.chunk))
-                        porter.over()
+                        inbox.over()
                         continue
                 _give_up(report)
-    except OSError:
+    except (OSError, EOFError):  # the owner is gone
         kill_own_group()
     except MemoryError:
         os._exit(NO_MEMORY)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from farm.batch.command import TemplateError
+from farm.batch.points import Points
 from farm.batch.space import Space, from_document
 from farm.batch.spec import CommandCall, EachCall, PickledCall, PythonCall, QueueCall, decode
 from farm.engines.calling import Call, by_both, by_name, by_position, positions
@@ -38,6 +39,7 @@ class Items:
         self._start = start
         self._payload = payload
         self._items: list[Any] | None = None
+        self._points: Points | None = None
 
     def between(self, start: int, stop: int) -> list[Any]:
         """The items of ``[start, stop)``.
@@ -50,8 +52,28 @@ class Items:
             self._payload = b""
         found = self._items[start - self._start : stop - self._start]
         if start < self._start or len(found) != stop - start:
-            raise CallError("BlockError", f"the block does not hold the tasks [{start}, {stop})")
+            raise _not_there(start, stop)
         return found
+
+    def points(self, start: int, stop: int) -> Points:
+        """Those of the whole block, if it has those of ``[start, stop)``.
+
+        Raises:
+            CallError: as of `between`.
+        """
+        if self._points is None:
+            packed, self._payload = _unpickle(self._payload, "the arguments"), b""
+            try:
+                self._points = Points(packed, self._start)
+            except ValueError as error:
+                raise CallError("BlockError", str(error)) from error
+        if start < self._start or stop > self._start + len(self._points):
+            raise _not_there(start, stop)
+        return self._points
+
+
+def _not_there(start: int, stop: int) -> CallError:
+    return CallError("BlockError", f"the block does not hold the tasks [{start}, {stop})")
 
 
 class Invocation:
@@ -107,17 +129,15 @@ class Invocation:
         if isinstance(self._spec.call, CommandCall):
             indexed = zip(itertools.count(start), self._space.points(start, stop))
             return by_position(self._function), indexed
-        order = positions(self._function, self._space.names) if self._space.is_table else None
-        if order is None:
-            return by_name(self._function), self._space.points(start, stop)
-        rows = self._space.rows(start, stop, order)
-        return self._function if len(order) == 1 else by_position(self._function), rows
+        return _calls_by_name(self._function, start, stop, self._space)
 
     def _calls_of_items(
         self, function: Function, start: int, stop: int, items: Items | None
     ) -> tuple[Call, Iterable[Any]]:
         if items is None:
             raise CallError("BlockError", "the batch has no space, and no block came with it")
+        if self._spec.items == "named":
+            return _calls_by_name(function, start, stop, items.points(start, stop))
         found = items.between(start, stop)
         if isinstance(self._spec.call, CommandCall):
             return by_position(function), ((start + at, item[1]) for at, item in enumerate(found))
@@ -172,6 +192,17 @@ class Invocation:
             return as_function(found, target, self._runner, must_run=False)
 
         return find
+
+
+def _calls_by_name(
+    function: Function, start: int, stop: int, points: Space | Points
+) -> tuple[Call, Iterable[Any]]:
+    """Calls with arguments that have names, by position where that is the same."""
+    order = positions(function, points.names) if points.is_table else None
+    if order is None:
+        return by_name(function), points.points(start, stop)
+    rows = points.rows(start, stop, order)
+    return function if len(order) == 1 else by_position(function), rows
 
 
 def _caller_of_pickled(call: EachCall) -> Function:

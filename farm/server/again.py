@@ -45,6 +45,8 @@ class Again:
     @property
     def count(self) -> int:
         """How many tasks there are."""
+        if not self._due:
+            return len(self._later)
         return len(self._later) + sum(due.count for due in self._due.values())
 
     def __contains__(self, index: int) -> bool:
@@ -106,6 +108,8 @@ class Again:
     def take(self, n: int, node: str, *, alone: bool) -> list[Range]:
         """Remove and return at most ``n`` due tasks for a node."""
         taken: list[Range] = []
+        if not self._due:
+            return taken
         for avoid in [avoid for avoid in self._due if alone or avoid != node]:
             due = self._due[avoid]
             if n > 0:

@@ -55,6 +55,7 @@ class Connection(asyncio.BufferedProtocol):
         self._make_dialect = dialect
         self._dialect: Dialect | None = None
         self._plain = True
+        self._looked_at = True  # what comes is more than frames of farm's own protocol
         self._challenged = False
         self._allowance: Allowance | None = None
         self._intake = Intake(self, registry.budget, handshake.MAX_FRAME)
@@ -109,16 +110,11 @@ class Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the network is to put what comes."""
         del sizehint
-        return SCRATCH if self._is_looked_at else self._intake.reader.space()
-
-    @property
-    def _is_looked_at(self) -> bool:
-        """Whether what comes is more than frames of farm's own protocol."""
-        return self._tunnel is not None or self._plain
+        return SCRATCH if self._looked_at else self._intake.reader.space()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Cut what came into frames."""
-        if self._is_looked_at:
+        if self._looked_at:
             self.data_received(bytes(SCRATCH[:nbytes]))
             return
         self.received += nbytes
@@ -244,7 +240,7 @@ class Connection(asyncio.BufferedProtocol):
         except ProtocolError as error:
             self.cut_off(str(error))
 
-    def serve(self, part: Frame | Oversized) -> None:
+    def serve(self, part: Frame | Oversized, now: float) -> None:
         """Serve a frame, or refuse it."""
         if self._dialect is None:
             assert isinstance(part, bytes)  # strangers' frames are not skipped
@@ -255,17 +251,13 @@ class Connection(asyncio.BufferedProtocol):
                 text += " (--max-frame)"
             self._registry.complain(self, f"refused: {text}")
             self._dialect.refuse(part.head, "too-large", text)
-        elif self._is_too_often():
+        elif self._allowance is not None and not self._allowance.take(now):
             rate = self._limits.max_requests
             text = f"more than {rate:,} requests a second on one connection (--max-requests)"
             self._registry.complain(self, f"refused: {text}")
             self._dialect.refuse(bytes(part[:16]), "busy", text)
         else:
             self._dialect.receive(part)
-
-    def _is_too_often(self) -> bool:
-        assert self._allowance is not None
-        return not self._allowance.take(asyncio.get_running_loop().time())
 
     def _shake_hands(self, frame: bytes) -> None:
         for answer in self._handshake.receive(frame):
@@ -306,7 +298,7 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = None
         if dialect is not None:
             self._dialect = dialect
-            self._plain = False
+            self._plain, self._looked_at = False, self._tunnel is not None
             self._intake.reader.limit = self._limits.max_frame
 
     def _acknowledge(self) -> None:
@@ -344,16 +336,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._out is None:
             return
         self._out.send(frame)
-        self._look_whether_full()
+        if self._intake.full:  # and more comes: of requests that were taken before, or waited
+            self._registry.filled(self)
 
     def send_late(self, frame: bytes) -> None:
         """Send a frame together with the next one, or in a moment."""
         if self._out is not None:
             self._out.send_late(frame)
-
-    def _look_whether_full(self) -> None:
-        if self.full:  # and more comes: of requests that were taken before, or waited
-            self._registry.filled(self)
 
     def close(self) -> None:
         """Close after what was sent."""

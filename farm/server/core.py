@@ -110,8 +110,9 @@ class Core(Turns):
         """More tasks for an open batch, and maybe the last ones."""
         state = self.ledger.batches[batch]
         for block in blocks:
-            if block.start == state.total and not state.open:
-                raise RequestError("bad-request", f"batch {batch} is closed")
+            if block.stop > state.total and not state.open:
+                reason = self.infos[batch].reason or "closed"
+                raise RequestError("closed", f"batch {batch} takes no more: it was {reason}")
             if block.start == state.total:
                 self.journal.add_block(batch, block)
                 self._blocks.put(batch, block)  # it may be asked for before it is journalled

@@ -14,7 +14,8 @@ from farm.errors import RequestError
 from farm.server.peers import Peer
 
 MAX_SESSIONS = 20_000
-"""Sessions that are remembered; the one unheard of for longest is forgotten first."""
+"""Sessions that are remembered beyond those that are here; the one unheard of for longest is
+forgotten first."""
 
 
 class Sessions:
@@ -55,6 +56,18 @@ class Sessions:
             before.close()
         self._latest[session] = (connection, weakref.ref(peer))
         self._latest.move_to_end(session)
-        while len(self._latest) > MAX_SESSIONS:
-            self._latest.popitem(last=False)
+        self._forget_some()
         return True
+
+    def _forget_some(self) -> None:
+        for _ in range(len(self._latest) - MAX_SESSIONS):
+            for session in self._latest:
+                if not self.is_here(session):
+                    del self._latest[session]
+                    break
+
+    def is_here(self, session: str) -> bool:
+        """Whether the latest connection of a session is there."""
+        known = self._latest.get(session)
+        peer = known[1]() if known else None
+        return peer is not None and not peer.is_lost

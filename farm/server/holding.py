@@ -45,6 +45,18 @@ def release(state: Batch, node: Node, start: int, stop: int) -> list[Range]:
     return found
 
 
+def release_whole(state: Batch, node: Node, start: int, stop: int) -> bool:
+    """As `release`, if all of ``[start, stop)`` is leased to the node; whether it was."""
+    held = state.leased.get(node.id)
+    if held is None:
+        return False
+    before = held.count
+    if not held.remove(start, stop):
+        return False
+    _released(state, node, before)
+    return True
+
+
 def release_all(state: Batch, node: Node, part: RangeSet) -> None:
     """Some of what the node holds is no longer leased to it."""
     held = state.leased.get(node.id)

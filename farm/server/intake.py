@@ -24,8 +24,8 @@ class Owner(Holder, Protocol):
     def closing(self) -> bool:
         """Whether nothing is served any more."""
 
-    def serve(self, part: Frame | Oversized) -> None:
-        """Serve a frame."""
+    def serve(self, part: Frame | Oversized, now: float) -> None:
+        """Serve a frame, which was taken ``now`` (the loop's time)."""
 
     def read_network(self, wanted: bool) -> None:
         """Read what comes, or leave it to the network to keep it."""
@@ -67,20 +67,24 @@ class Intake:
             ProtocolError: what came is no frame, or serving it has found something wrong.
         """
         self._serve_some()
-        self._reserve()
+        if self.reader.buffered or self._room or not self._reads:
+            self._reserve()
 
     def _serve_some(self) -> None:
-        loop = asyncio.get_running_loop()
-        end = 0.0
+        loop, owner = asyncio.get_running_loop(), self._owner
+        now = loop.time()
+        end = now + SLICE_SECONDS
         for _ in range(MAX_AT_ONCE):
-            if self._owner.closing or self._held or self.full or self._yields:
+            if owner.closing or self._held or self.full or self._yields:
                 return
             part = self.reader.take()
             if part is None:
                 return
-            end = end or loop.time() + SLICE_SECONDS
-            self._owner.serve(part)
-            if self.reader.buffered and loop.time() >= end:
+            owner.serve(part, now)
+            if not self.reader.buffered:
+                return
+            now = loop.time()
+            if now >= end:
                 break
         self._yields = True
         loop.call_soon(self._next_turn)

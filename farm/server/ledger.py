@@ -14,7 +14,7 @@ from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
 from farm.server import attempts
 from farm.server.again import ANYWHERE, MAX_RANGES
-from farm.server.holding import hold, release, release_all, resize, settle
+from farm.server.holding import hold, release, release_all, release_whole, resize, settle
 from farm.server.pace import Pace
 from farm.server.schedule import Schedule
 from farm.server.sizing import lease_size
@@ -324,34 +324,38 @@ class Ledger:
         state = self.batches.get(batch)
         if state is None:
             return []
-        fresh = state.owes(start, stop)
-        if size_of(fresh) < stop - start:
-            state.repeated += size_of(state.done.intersection(start, stop))
+        holder = self.nodes.get(node)
+        if holder is not None and release_whole(state, holder, start, stop):
+            fresh = [(start, stop)]  # nobody else can have any of it, and nothing is recorded
+        else:
+            fresh = state.owes(start, stop)
+            if size_of(fresh) < stop - start:
+                state.repeated += size_of(state.done.intersection(start, stop))
+            for part in fresh:
+                self._withdraw(state, holder, part)
         if not fresh:
             return []
         mean = state.learn(seconds / (stop - start))
         for part in fresh:
-            self._record(state, node, part)
             state.done.add(*part)
         count = size_of(fresh)
-        self._credit(state, node, count, mean * count)
+        self._credit(state, holder, count, mean * count)
         self.rank(state)
         return fresh
 
-    def _record(self, state: Batch, node: int, part: Range) -> None:
+    def _withdraw(self, state: Batch, holder: Node | None, part: Range) -> None:
         """Take a range from wherever it is, because it has an outcome now."""
-        holder = self.nodes.get(node)
-        if holder is not None and size_of(release(state, holder, *part)) == part[1] - part[0]:
-            return  # nobody else can have any of it: a thousand nodes need not be looked at
+        if holder is not None and release_whole(state, holder, *part):
+            return  # a thousand nodes need not be looked at
         state.pending.discard(*part)
         state.again.discard(*part)
         for other in list(state.leased):
             release(state, self.nodes[other], *part)
 
-    def _credit(self, state: Batch, node: int, done: int, seconds: float) -> None:
+    def _credit(self, state: Batch, node: Node | None, done: int, seconds: float) -> None:
         state.seconds += seconds
-        if node in self.nodes:
-            share = state.share_of(self.nodes[node].name)
+        if node is not None:
+            share = state.share_of(node.name)
             share.done += done
             share.seconds += seconds
 

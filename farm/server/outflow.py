@@ -60,7 +60,10 @@ class Outflow:
 
     def send(self, frame: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
-        self._send([*self._late, frame])
+        if self._late or self._tunnel is not None or len(frame) >= LARGE:
+            self._send([*self._late, frame])
+        elif not self.closing:
+            self.write(header(len(frame)) + frame)
 
     def send_late(self, frame: bytes) -> None:
         """Send one frame together with the next one, in `LATE_SECONDS` at the latest.

@@ -54,6 +54,7 @@ class Peer:
     ) -> None:
         self.role = role
         self.session = ""
+        self.is_lost = False
         self._unread = 0
         self._connection = connection
         self._handlers = handlers
@@ -185,6 +186,7 @@ class Peer:
 
     def lost(self) -> None:
         """Forget what the peer waited for."""
+        self.is_lost = True
         for waiter in self.waiters:
             if waiter is not None:
                 self._turns.waiters.forget(waiter)

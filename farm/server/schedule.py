@@ -24,10 +24,10 @@ class Schedule:
     def __init__(self, batches: dict[int, Batch]) -> None:
         self._batches = batches
         self._now = 0.0
-        # Those that are strict, and those that are not. Entries that no longer hold are dropped
+        # Those that are not strict, and those that are. Entries that no longer hold are dropped
         # when they come to the top: `Batch.entry` is the one that counts. Likewise `Batch.timed`
         # of the others, whose entries are (when, id).
-        self._ready: dict[bool, list[Entry]] = {False: [], True: []}
+        self._ready: tuple[list[Entry], list[Entry]] = [], []
         self._timed: list[tuple[float, int]] = []
 
     def rank(self, state: Batch) -> None:
@@ -39,7 +39,7 @@ class Schedule:
                 self._settle(ready)  # so that it is known whether there is anything else
             self._look_again(state)
             return
-        entry = (-state.options.priority, state.busy, state.id)
+        entry = _place(state)
         if state.entry != entry:
             state.entry = entry
             ready = self._ready[state.strict]
@@ -52,7 +52,7 @@ class Schedule:
     def _is_ready(self, state: Batch) -> bool:
         if state.paused or not (state.pending or state.again.any_due):
             return False
-        return self.room(state) > 0
+        return not state.strict or self.room(state) > 0
 
     def room(self, state: Batch) -> int:
         """How many tasks the limits of the batch let begin; a large number without limits."""
@@ -65,13 +65,12 @@ class Schedule:
 
     def _look_again(self, state: Batch) -> None:
         """Remember when time alone may change what there is to choose."""
-        times = [state.again.next_time]
+        when = state.again.next_time
         if state.pace is not None and state.waiting and not state.pace.room(self._now):
-            times.append(state.pace.next_time(self._now))
-        known = [when for when in times if when is not None]
-        if not known or state.paused:
+            more = state.pace.next_time(self._now)
+            when = more if when is None else min(when, more)
+        if when is None or state.paused:
             return
-        when = min(known)
         if state.timed is None or when < state.timed:
             state.timed = when
             heapq.heappush(self._timed, (when, state.id))
@@ -103,7 +102,7 @@ class Schedule:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to choose for anybody, as the last `choose` has seen."""
-        return not any(self._ready.values())
+        return not (self._ready[False] or self._ready[True])
 
     @property
     def strict_alone(self) -> bool:
@@ -123,14 +122,14 @@ class Schedule:
             idle: its slots that have nothing to do.
             alone: whether there is no other node.
         """
-        found: list[tuple[Entry, Batch]] = []
-        for strict, ready in self._ready.items():
+        found: Batch | None = None
+        for strict, ready in enumerate(self._ready):
             self._settle(ready)
             # A node without an idle slot need not look through batches that give it nothing.
             best = self._first(ready, node, alone=alone) if idle or not strict else None
-            if best is not None:
-                found.append(best)
-        return min(found, key=lambda one: one[0])[1] if found else None
+            if found is None or (best is not None and _place(best) < _place(found)):
+                found = best
+        return found
 
     def _settle(self, ready: list[Entry]) -> None:
         """Drop from the top what no longer holds."""
@@ -145,16 +144,21 @@ class Schedule:
             else:
                 return
 
-    def _first(self, ready: list[Entry], node: Node, *, alone: bool) -> tuple[Entry, Batch] | None:
+    def _first(self, ready: list[Entry], node: Node, *, alone: bool) -> Batch | None:
+        """The first of the settled batches in ``ready`` that has something for a node."""
         passed: list[Entry] = []
-        found: tuple[Entry, Batch] | None = None
+        found: Batch | None = None
         while ready:
             state = self._batches[ready[0][2]]
             if state.pending or state.again.suits(node.name, alone=alone):
-                found = ready[0], state
+                found = state
                 break
             passed.append(heapq.heappop(ready))
             self._settle(ready)
         for entry in passed:
             heapq.heappush(ready, entry)
         return found
+
+
+def _place(state: Batch) -> Entry:
+    return -state.options.priority, state.busy, state.id

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from farm.errors import JournalError
 from farm.limits import DEFAULTS, Limits
 from farm.server.around import Hooks
+from farm.server.attendance import Attendance
 from farm.server.clients import Clients
 from farm.server.controls import Controls
 from farm.server.core import Core
@@ -68,6 +69,7 @@ class Service:
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
         self.desk = NodeDesk(self.core)
         self._sessions = Sessions()
+        self._attendance = Attendance(self.core, self._sessions.is_here)
         self._limits = limits
         self._clients = Clients(self.core, limits.max_batch)
         self._programs = Programs(self.core)
@@ -108,6 +110,7 @@ class Service:
         """To be called every `farm.server.nodes.SWEEP_SECONDS`."""
         self.desk.sweep()
         self._set_pace()
+        self._attendance.sweep()
         self._pruner.sweep()
         self.core.journal.sum_up()
         try:

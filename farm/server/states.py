@@ -67,29 +67,27 @@ class Batch:
     pace: Pace | None = None
     entry: tuple[int, int, int] | None = None  # its place in the schedule
     timed: float | None = None  # when the schedule looks at it again
+    strict: bool = field(init=False)
+    """Whether no task may be leased before a slot is idle for it.
+
+    What waits on a node would count as begun, and take the place of one that could.
+    """
+    binding: bool = field(init=False)
+    """Whether its leases are journalled, because nobody else may be given them in between.
+
+    They outlive the server: what must not run twice may have begun, and what may only run so many
+    times at once still runs on nodes that have not come back yet.
+    """
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.binding = not options.rerun or options.max_parallel is not None
+        self.strict = self.binding or options.rate is not None
 
     @property
     def waiting(self) -> int:
         """Tasks that nobody has."""
         return self.pending.count + self.again.count
-
-    @property
-    def strict(self) -> bool:
-        """Whether no task may be leased before a slot is idle for it.
-
-        What waits on a node would count as begun, and take the place of one that could.
-        """
-        options = self.options
-        return not options.rerun or options.max_parallel is not None or options.rate is not None
-
-    @property
-    def binding(self) -> bool:
-        """Whether its leases are journalled, because nobody else may be given them in between.
-
-        They outlive the server: what must not run twice may have begun, and what may only run so
-        many times at once still runs on nodes that have not come back yet.
-        """
-        return not self.options.rerun or self.options.max_parallel is not None
 
     @property
     def ended(self) -> bool:

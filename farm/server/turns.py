@@ -8,10 +8,11 @@ acknowledges is held back.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from farm.errors import RequestError
@@ -100,7 +101,7 @@ class Turns:
         if self._stalled is None:
             self._answer(send, acknowledges=False)
         else:
-            self._guarded(send)
+            self._guarded((send,))
 
     def read(self, who: str, step: Step) -> None:
         """Make a long answer step by step, each at a moment when nothing waits to be journalled.
@@ -195,7 +196,7 @@ class Turns:
             # What nodes begin while this is written need not wait for it: no lease is journalled
             # that does not bind, and what it names was there before, or comes again with the
             # request that was not acknowledged. Only a new batch's number could become another's.
-            self._guarded(self._hand_out)
+            self._guarded((self._hand_out,))
         try:
             self.journal.commit()
         except sqlite3.OperationalError as error:
@@ -211,14 +212,13 @@ class Turns:
             self._stalled = None
         self._flush_planned, self._ending = False, True
         turn, self._turn = self._turn, _Turn()
-        for send, _ in turn.answers:
-            self._guarded(send)
+        self._guarded(send for send, _ in turn.answers)
         if not ahead:
-            self._guarded(self._hand_out)
-        for batch in turn.touched:
-            self._guarded(lambda batch=batch: self.waiters.wake(batch))  # type: ignore[misc]
+            self._guarded((self._hand_out,))
+        self._guarded(functools.partial(self.waiters.wake, batch) for batch in turn.touched)
         self._ending = False
-        self._make_some()
+        if self._rounds:
+            self._make_some()
         self._ended = self.loop.time()
 
     def _stall(self, error: sqlite3.OperationalError) -> None:
@@ -237,16 +237,17 @@ class Turns:
             if acknowledges:
                 self._turn.answers.append((send, True))
             else:
-                self._guarded(send)
+                self._guarded((send,))
         if self._rounds:
             self._plan_rounds()
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception:
-            # One answer that cannot be given must not cost all the others of the turn.
-            log.exception("a step at the end of a turn failed")
+    def _guarded(self, steps: Iterable[Callable[[], None]]) -> None:
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                # One answer that cannot be given must not cost all the others of the turn.
+                log.exception("a step at the end of a turn failed")
 
     def wait(
         self,

@@ -105,8 +105,10 @@ class FrameReader:
         """So many bytes were put into the `space`."""
         if self._large is not None and self._filled < self._size:
             self._filled += count
-        else:
+        elif self._skipping:
             self.feed(self._scratch[:count])
+        else:
+            self._buffer += self._scratch[:count]
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take what the network brought."""

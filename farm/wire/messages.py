@@ -7,6 +7,7 @@ whose answer was lost can be sent again. Payloads are opaque bytes: the server n
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 import msgspec
@@ -95,8 +96,22 @@ class Block(Message):
     payload: bytes
 
 
+def token_of(session: str) -> str:
+    """A token for a batch that is whoever's this session is, as long as it is open."""
+    return f"{session}/{secrets.token_hex(16)}"
+
+
+def session_of(token: str) -> str:
+    """The session that a token names; none if it names none."""
+    session, slash, _ = token.partition("/")
+    return session if slash else ""
+
+
 class Submit(Message):
     """A new batch. ``token`` makes it idempotent. Answered by `Submitted`.
+
+    The token of an open one may name the session whose it is (`token_of`): when no connection of
+    that is there for long enough, the server closes the batch.
 
     ``spec`` is a `farm.batch.spec.Spec` without its files; those travel as ``files``, stored once
     under ``digest``. ``open`` means that `Append` will follow and ``total`` will grow. ``paused``

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 from functional_farm import ROOT, SECONDS, wait_until
 
 from benchmarks.cases import CASES
+from benchmarks.cases.commands import ELSEWHERE
 from benchmarks.cases.throughput import BATCH
 from benchmarks.cluster import Cluster, write_batch
-from benchmarks.processes import cpu_seconds, end_marked, marked, peak_megabytes
+from benchmarks.processes import cpu_seconds, end_marked, marked, peak_megabytes, stop
 
 MARK = "BENCH_TEST_ID"
 
@@ -55,7 +57,10 @@ def test_farm_alone_in_small(tmp_path: Path) -> None:
     assert found["versions"]["farm"]
     assert "This was a trial" in out
     assert f"All values are in {tmp_path / 'bench.json'}" in out
-    assert "| throughput | tasks | farm |" in (tmp_path / "bench.md").read_text()
+    table = (tmp_path / "bench.md").read_text()
+    assert "| `farm --help`, beside that of a program of two commands |" in table
+    assert str(tmp_path) not in table
+    assert platform.node() not in table
     assert not [left for left in tmp_path.iterdir() if left.name.startswith("fb-")]
 
 
@@ -79,7 +84,8 @@ def test_a_peer_beside_farm_and_one_that_may_not_be_there(tmp_path: Path) -> Non
     assert values["bare posix_spawn"] == pytest.approx(farm["median"] / bare["median"])
     if "hyperqueue" not in found["versions"]:
         assert case["left_out"]["HyperQueue"].startswith("it is not installed")
-        assert values["HyperQueue (published: 397)"] == pytest.approx(farm["median"] / 397)
+        assert values["HyperQueue"] == pytest.approx(farm["median"] / 397)
+        assert f"farm / HyperQueue (397, not measured here: {ELSEWHERE.source})" in out
 
 
 def test_what_a_measurement_leaves_is_ended() -> None:
@@ -97,6 +103,21 @@ def test_what_a_measurement_leaves_is_ended() -> None:
     finally:
         left.kill()
         left.wait()
+
+
+def test_a_process_that_does_not_stop_when_it_is_asked_is_killed() -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", deaf + "print('ready', flush=True); time.sleep(600)"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+
+    stop(process, 0.1)
+
+    assert process.returncode == -signal.SIGKILL
+    assert process.stdout.closed
 
 
 def test_ctrl_c_ends_it_with_all_that_it_has_started(tmp_path: Path) -> None:

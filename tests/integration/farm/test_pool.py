@@ -65,6 +65,21 @@ def test_many_calls(pool):
     assert pool.map(tasks.double, []) == list(pool.imap(tasks.double, [])) == []
 
 
+def test_what_cannot_be_sent_fails_alone(pool):
+    lock = threading.Lock()
+    found = pool.imap(tasks.double, [1, lock, 3, lock, 5])
+    came: list[object] = []
+    for _ in range(5):
+        try:
+            came.append(found.next(PATIENCE))
+        except TypeError as error:
+            came.append(str(error))
+    wrong = "cannot pickle '_thread.lock' object"
+    assert came == [2, wrong, 6, wrong, 10]
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pool.map(tasks.double, [1, lock, 3])
+
+
 def test_imap_of_more_than_may_be_ahead(pool):
     found = pool.imap(abs, range(30_000))
     assert all(found.next(PATIENCE) == number for number in range(30_000))

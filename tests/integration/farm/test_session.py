@@ -9,7 +9,6 @@ import farm_tasks as tasks
 import pytest
 from farm_harness import PATIENCE, eventually
 
-from farm.client import session as session_module
 from farm.errors import (
     BatchCancelledError,
     FarmError,
@@ -18,6 +17,7 @@ from farm.errors import (
     UsageError,
     WaitTimeoutError,
 )
+from farm.limits import Limits
 
 SOME = [{"x": x} for x in range(20)]
 DOUBLED = [2 * x for x in range(20)]
@@ -69,8 +69,7 @@ def test_many_params_travel_in_blocks(farm):
     assert batch.params()(9_999) == {"x": 9_999}
 
 
-def test_params_of_a_generator_are_sent_while_it_runs(farm, monkeypatch):
-    monkeypatch.setattr(session_module, "APPEND_BYTES", 1)
+def test_params_of_a_generator_are_sent_while_it_runs(farm):
     seen = []
 
     def points():
@@ -85,32 +84,33 @@ def test_params_of_a_generator_are_sent_while_it_runs(farm, monkeypatch):
     assert batch.status().open is False
 
 
-def test_params_that_fail_half_way_leave_no_batch_that_never_ends(farm, monkeypatch):
-    monkeypatch.setattr(session_module, "APPEND_BYTES", 1)
-
+def test_params_that_fail_half_way_leave_nothing(farm):
     def points():
         yield from ({"x": x} for x in range(2500))
         raise OSError("the file ended early")
 
     with pytest.raises(OSError, match="ended early"):
         farm.submit(tasks.double, points())
-    assert farm.status("last").state == "cancelled"
+    assert farm.batches() == []
 
 
-def test_a_large_block_after_small_ones_fits_its_message(farm, monkeypatch):
-    sizes = []
-    monkeypatch.setattr(session_module, "APPEND_BYTES", 3_000_000)
-    send = farm._link.ask
+def test_points_whose_names_differ_are_called_with_their_own(farm):
+    points = [{"x": 1}, {"x": 2, "by": 5}, {"by": 7, "x": 3}]
+    batch = farm.submit(lambda x, by=2: x * by, points)
+    assert list(batch.results(PATIENCE)) == [2, 10, 21]
+    assert [batch.params()(index) for index in range(3)] == points
 
-    def watched(request):
-        sizes.append(sum(len(block.payload) for block in getattr(request, "blocks", ())))
-        return send(request)
 
-    monkeypatch.setattr(farm._link, "ask", watched)
-    points = [{"data": b"x" * size} for size in [900_000] * 4 + [2_900_000]]
-    batch = farm.submit(len_of, points)
-    assert list(batch.results(PATIENCE)) == [900_000] * 4 + [2_900_000]
-    assert max(sizes) < 3_100_000
+def test_points_that_are_too_large_together_go_one_by_one(serve, node_at):
+    server = serve(limits=Limits(max_frame=2_000_000))
+    node_at(server)
+    sizes = [900_000] * 3 + [1_900_000]
+    with server.session() as session:
+        batch = session.submit(len_of, [{"data": b"x" * size} for size in sizes])
+        assert list(batch.results(PATIENCE)) == sizes
+        with pytest.raises(UsageError, match=r"params\[1\] has 2,\d+,\d+ bytes; the limit is 1,9"):
+            session.submit(len_of, [{"data": b""}, {"data": b"x" * 2_000_000}])
+        assert len(session.batches()) == 1
 
 
 def len_of(data):

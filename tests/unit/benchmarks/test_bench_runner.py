@@ -10,7 +10,7 @@ from benchmarks.cases import CASES
 from benchmarks.runner import Scope, run_case
 
 CASE = Case(
-    "c", "title", {"x": "s"}, dict.fromkeys(("farm", "a", "b"), lambda _: {}),
+    "c", "title", {"x": "s"}, {"x": "what"}, dict.fromkeys(("farm", "a", "b"), lambda _: {}),
     (Must("x", "a", most=1), Must("x", most=5)), repeats=2,
 )  # fmt: skip
 SIX = ({"x": 6.0}, "", "")
@@ -38,7 +38,7 @@ def test_the_sides_are_measured_in_turn(run) -> None:
 
     assert order == ["farm", "a", "b"] * 2
     assert outcome.found == {side: [{"x": 6.0}] * 2 for side in ("farm", "a", "b")}
-    assert report.missed([outcome]) == ["c: farm, x is 6.00, not at most 5"]
+    assert report.missed([outcome]) == ["c: farm, x is 6.00, not at most 5 s"]
 
 
 def test_a_peer_that_is_not_there_is_left_out_and_fails_nothing(run) -> None:

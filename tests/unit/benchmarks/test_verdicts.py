@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.case import Case, Must
+from benchmarks.case import Case, Elsewhere, Must
 from benchmarks.report import shown, word
 from benchmarks.verdicts import judge, ratio
 
@@ -13,7 +13,7 @@ PEER = [{"tasks": 20.0}, {"tasks": 100.0}, {"tasks": 10.0}]
 
 
 def verdicts(*musts: Must, **peers):
-    case = Case("c", "title", {"tasks": "/s"}, {}, musts)
+    case = Case("c", "title", {"tasks": "/s"}, {}, {}, musts)
     return judge(case, {"farm": FARM, **peers})
 
 
@@ -48,18 +48,20 @@ def test_a_limit_is_kept_or_not(must: Must, kept: bool | None) -> None:
 
 def test_a_side_that_is_not_there_has_no_verdict() -> None:
     assert verdicts(Must("tasks", "peer", least=1)) == []
-    assert judge(Case("c", "t", {}, {}, (Must("tasks", "peer", least=1),)), {"peer": PEER}) == []
+    assert (
+        judge(Case("c", "t", {}, {}, {}, (Must("tasks", "peer", least=1),)), {"peer": PEER}) == []
+    )
 
 
-def test_what_was_published_stands_for_a_side_that_is_not_there() -> None:
-    must = Must("tasks", "peer", least=2, published=10.0)
+def test_a_figure_of_elsewhere_stands_for_a_side_that_is_not_there_and_says_so() -> None:
+    must = Must("tasks", "peer", least=2, elsewhere=Elsewhere(10.0, "another run"))
 
-    (published,) = verdicts(must)
+    (elsewhere,) = verdicts(must)
     (measured,) = verdicts(must, peer=PEER)
 
-    assert (published.value, published.kept) == (3.0, True)
-    assert published.what == "farm / peer (published: 10), tasks"
-    assert (measured.value, measured.kept) == (0.9, False)
+    assert (elsewhere.value, elsewhere.beside, elsewhere.kept) == (3.0, 10.0, True)
+    assert elsewhere.what == "farm / peer (10, not measured here: another run), tasks"
+    assert (measured.value, measured.beside, measured.kept) == (0.9, 20.0, False)
     assert measured.what == "farm / peer, tasks"
 
 
@@ -67,6 +69,14 @@ def test_a_verdict_says_what_must_be() -> None:
     (verdict,) = verdicts(Must("tasks", "peer", least=0.6, aim=0.9), peer=PEER)
 
     assert (verdict.limit, word(verdict)) == ("at least 0.6, aim 0.9", "ok")
+
+
+def test_a_limit_of_a_figure_has_its_unit_and_that_of_a_ratio_three_digits() -> None:
+    figure, of_peer = verdicts(
+        Must("tasks", least=1500), Must("tasks", "peer", most=1 / 3), peer=PEER
+    )
+
+    assert (figure.limit, of_peer.limit) == ("at least 1,500/s", "at most 0.333")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from farm_harness import eventually
@@ -17,6 +18,7 @@ class FakeLink:
     """What a pool needs of a link, and of the session around it."""
 
     address = "nowhere:1"
+    session = "5e55"
 
     def __init__(self, largest: int = 64 << 20) -> None:
         self.largest = largest
@@ -55,6 +57,11 @@ class FakeLink:
 
     def settle(self, seconds: float) -> None:
         pass
+
+    def call(self, request: Any, seconds: float | None = None) -> Any:
+        answer: Future[Any] = Future()
+        self.tell(request, answer)
+        return answer.result(seconds)
 
     # -- farm.client.session.Session ----------------------------------------------------------
 

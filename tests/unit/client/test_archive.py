@@ -120,6 +120,12 @@ def head(**changes) -> Head:
     return Head(**{**fields, **changes})
 
 
+@pytest.mark.parametrize("items", ["both", "one", "star", "named"])
+def test_what_the_items_of_blocks_are_comes_back(items):
+    text = archive.head_text(head(space=None, blocks=Listed(1, 2, "0" * 64), items=items))
+    assert specs.decode(archive.read_head(text).spec()).items == items
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -10,7 +10,8 @@ import cloudpickle
 import pytest
 
 from farm.client import byvalue
-from farm.client.submission import blocks_of, call_of
+from farm.client.blocks import Blocks
+from farm.client.submission import call_of
 
 
 def travelled(function: FunctionType) -> FunctionType:
@@ -53,7 +54,8 @@ def test_everything_else_is_as_cloudpickle_has_it() -> None:
 
 def test_so_travel_functions_and_arguments() -> None:
     call = call_of(lambda: 0)
-    (block,) = blocks_of([{"key": lambda: 1}])
-    (_, arguments) = pickle.loads(block.payload)[0]
+    arguments = iter([{"key": lambda: 1}])
+    (block,) = Blocks(1 << 20, list, str).of(lambda _: list(arguments))
+    (found,) = pickle.loads(block.payload)  # type: ignore[union-attr]
     assert pickle.loads(call.payload).__code__.co_filename == __file__  # type: ignore[union-attr]
-    assert arguments["key"].__code__.co_filename == __file__
+    assert found["key"].__code__.co_filename == __file__

@@ -76,11 +76,23 @@ def test_a_chunksize_below_one_is_refused(pool, link, size):
 
 
 def test_nothing_is_sent_for_no_arguments(pool, link):
-    called: list[Any] = []
     assert pool.map(abs, []) == []
     assert pool.starmap(pow, iter(())) == []
-    assert pool.map_async(abs, (), callback=called.append).get(0) == []
-    assert called == [[]]
+    assert link.said == []
+
+
+@pytest.mark.parametrize("size", [None, 5])
+def test_of_no_arguments_no_callback_hears_as_in_multiprocessing(pool, link, size):
+    called: list[Any] = []
+    theirs = multiprocessing.pool.ThreadPool(1)
+    try:
+        for one in (pool, theirs):
+            result = one.map_async(abs, (), size, called.append, called.append)
+            assert result.ready()
+            assert (result.successful(), result.get(0)) == (True, [])
+    finally:
+        theirs.terminate()
+    assert called == []
     assert link.said == []
 
 
@@ -103,19 +115,45 @@ def test_what_cannot_be_sent_is_the_result(pool, link):
     single = pool.apply_async(abs, (Unpicklable(),), error_callback=errors.append)
     with pytest.raises(ValueError, match="this cannot be pickled"):
         single.get(0)
-    for many in (
-        pool.map_async(abs, [Unpicklable()], error_callback=errors.append),
-        pool.map_async(7, [1], error_callback=errors.append),
-    ):
-        with pytest.raises(UsageError):
-            many.get(PATIENCE)
+    many = pool.map_async(abs, [Unpicklable()], error_callback=errors.append)
+    with pytest.raises(ValueError, match="this cannot be pickled"):
+        many.get(PATIENCE)
+    with pytest.raises(UsageError):
+        pool.map_async(7, [1], error_callback=errors.append).get(PATIENCE)
     with pytest.raises(UsageError):
         next(pool.imap(7, [1]))
-    with pytest.raises(UsageError):
-        pool.imap(abs, [Unpicklable()]).next(PATIENCE)
     assert len(errors) == 3
     with pytest.raises(TypeError):
         pool.apply_async(abs, 7).get(0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_an_argument_of_imap_that_cannot_be_sent_raises_alone_when_its_turn_comes(
+    pool, link, method
+):
+    found = getattr(pool, method)(abs, [-1, Unpicklable(), -3])
+    eventually(lambda: link.accept() or (0, 2) in _joined(link), "the others are sent")
+    eventually(lambda: link.accept() or Append(1, [], True) in link.said, "it is closed")
+    link.page([done(0, [1, 3])], ended=True)
+    came: list[Any] = []
+    for _ in range(3):
+        try:
+            came.append(found.next(PATIENCE))
+        except ValueError as error:
+            came.append(str(error))
+    expected = [1, "this cannot be pickled", 3]
+    assert came == expected if method == "imap" else sorted(map(str, came)) == ["1", "3", came[0]]
+    with pytest.raises(StopIteration):
+        found.next(PATIENCE)
+    assert link.cancelled == []
+
+
+def test_a_chunksize_of_one_costs_no_message_for_each_call(pool, link):
+    made = pool.map_async(abs, range(5000), 1)
+    eventually(lambda: link.accept() or (0, 5000) in _joined(link), "all are sent")
+    assert len(link.blocks()) <= 5
+    link.page([done(0, list(range(5000)))])
+    assert made.get(PATIENCE) == list(range(5000))
 
 
 def test_closed_it_takes_nothing_and_joined_it_is_over(pool, link):
@@ -262,20 +300,6 @@ def _keep(errors: list[BaseException], call: Callable[[], object]) -> None:
         errors.append(error)
 
 
-def test_a_larger_chunksize_than_may_be_ahead_is_kept(pool, link, monkeypatch):
-    monkeypatch.setattr(module, "AHEAD", 5)
-    found = pool.imap(abs, range(20), 8)
-    eventually(lambda: link.accept() or (0, 8) in link.blocks(), "the first block")
-    link.page([done(0, list(range(8)))])
-    taken = [found.next(PATIENCE) for _ in range(8)]
-    waiting = threading.Thread(target=lambda: taken.append(found.next(PATIENCE)))
-    waiting.start()
-    eventually(lambda: link.accept() or (8, 16) in link.blocks(), "the second one")
-    link.page([done(8, [8])])
-    waiting.join(PATIENCE)
-    assert taken == list(range(9))
-
-
 def test_what_was_called_before_it_was_closed_is_sent_though_it_takes_time(pool, link):
     """A map and an imap send in threads of their own, which may be late."""
     many, one_by_one = pool.map_async(abs, [-1]), pool.imap(abs, [-2])
@@ -294,7 +318,7 @@ def test_a_callback_may_make_calls_of_every_kind(pool, link):
 
     def callback(_: Any) -> None:
         made.append(pool.apply_async(abs, (-1,)))
-        made.append(pool.map_async(abs, range(10), 1))
+        made.append(pool.map_async(abs, range(10)))
         made.append(pool.imap(abs, range(3)))
         with pytest.raises(FarmError, match="must not wait"):
             pool.apply(abs, (1,))
@@ -302,9 +326,7 @@ def test_a_callback_may_make_calls_of_every_kind(pool, link):
     pool.apply_async(abs, (-1,), callback=callback)
     link.accept()
     link.page([done(0, [1])])
-    eventually(
-        lambda: link.accept() or link.blocks().count((9, 10)) == 1, "ten blocks are sent by others"
-    )
+    eventually(lambda: link.accept() or link.blocks().count((0, 10)) == 1, "ten are sent by others")
     assert len(made) == 3
     assert link.drained > 0
 

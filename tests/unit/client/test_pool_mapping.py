@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
-import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -15,23 +13,17 @@ from fake_link import FakeLink
 from farm_harness import PATIENCE, eventually
 
 from farm.batch import spec as specs
-from farm.client import mapping as module
+from farm.client import blocks
 from farm.client.changed import Changed
-from farm.client.mapping import Mapping, blocks_of
+from farm.client.mapping import Mapping
 from farm.client.pending import MapResult
 from farm.errors import BatchCancelledError, FarmError, RequestError, UsageError
 from farm.wire.messages import Append, Submit, Submitted
-
-LARGEST = 1 << 20
 
 
 def taking(arguments: Iterable[Any]) -> Any:
     remaining = iter(arguments)
     return lambda count: list(itertools.islice(remaining, count))
-
-
-def unpickled(take: Any, size: int | None, largest: int = LARGEST) -> list[list[Any]]:
-    return [pickle.loads(payload) for payload, _ in blocks_of(take, size, largest)]
 
 
 class Unpicklable:
@@ -40,56 +32,6 @@ class Unpicklable:
 
     def __reduce__(self) -> Any:
         raise ValueError("this cannot be pickled")
-
-
-# -- blocks -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "sizes"),
-    [
-        (0, None, []),
-        (0, 3, []),
-        (7, 3, [3, 3, 1]),
-        (7, 7, [7]),
-        (7, 10**30, [7]),
-        (5, 1, [1] * 5),
-        (10, None, [10]),
-        (16 + 128 + 5, None, [16, 128, 5]),
-    ],
-)
-def test_blocks_are_as_large_as_was_said_or_grow(count, size, sizes):
-    blocks = unpickled(taking(range(count)), size)
-    assert [len(block) for block in blocks] == sizes
-    assert [item for block in blocks for item in block] == list(range(count))
-
-
-def test_blocks_of_large_arguments_have_few(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_BYTES", 1000)
-    sizes = [len(block) for block in unpickled(taking([bytes([x]) * 90 for x in range(50)]), None)]
-    assert sizes[0] == 16
-    assert set(sizes[1:-1]) <= {9, 10}
-    assert sum(sizes) == 50
-
-
-def test_a_block_has_so_many_at_most(monkeypatch):
-    monkeypatch.setattr(module, "MAX_ITEMS", 50)
-    assert max(len(block) for block in unpickled(taking(range(1000)), None)) == 50
-
-
-def test_a_block_that_is_too_large_is_split_and_an_argument_refused():
-    items = [b"x" * 300, b"y" * 300, b"z" * 300]
-    assert unpickled(taking(items), 3, 500) == [[item] for item in items]
-    with pytest.raises(UsageError, match=r"argument 1 has [0-9,]+ bytes; the limit is 500"):
-        unpickled(taking([b"", b"x" * 600]), 2, 500)
-
-
-def test_what_cannot_be_pickled_is_refused_with_its_place():
-    with pytest.raises(UsageError, match="arguments 2 to 3 cannot be sent: this cannot be"):
-        unpickled(taking([1, 2, 3, Unpicklable()]), 2)
-
-
-# -- a whole mapping --------------------------------------------------------------------------
 
 
 class Mapped:
@@ -104,10 +46,10 @@ class Mapped:
             self.link, self.changed, abs, "one", specs.Options(), self.result, self.over.append,
         )  # type: ignore[arg-type]  # fmt: skip
 
-    def send(self, take: Any, size: int | None = None, *, at_once: bool = False) -> None:
+    def send(self, take: Any, *, at_once: bool = False) -> None:
         def run() -> None:
             try:
-                self.mapping.send(take, size, at_once=at_once)
+                self.count = self.mapping.send(take, at_once=at_once)
             except Exception as error:
                 self.error = error
 
@@ -121,9 +63,16 @@ class Mapped:
 
 
 @pytest.fixture
-def mapped() -> Mapped:
+def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two arguments in each block."""
+    monkeypatch.setattr(blocks, "FIRST_ITEMS", 2)
+    monkeypatch.setattr(blocks, "MAX_ITEMS", 2)
+
+
+@pytest.fixture
+def mapped(in_twos: None) -> Mapped:
     made = Mapped(6)
-    made.send(taking(range(6)), 2)
+    made.send(taking(range(6)))
     made.sent()
     return made
 
@@ -195,9 +144,9 @@ def test_a_closed_link_ends_it_with_its_reason(mapped):
     assert mapped.over == [mapped.mapping]
 
 
-def test_a_refused_block_ends_it_and_the_sender(monkeypatch):
+def test_a_refused_block_ends_it_and_the_sender():
     made = Mapped(100)
-    made.send(taking(itertools.count()), 1, at_once=True)
+    made.send(taking(itertools.count()), at_once=True)
     made.link.say(made.link.request(Submit), Submitted(1))
     made.link.say(made.link.request(Append), RequestError("too-large", "over --max-batch"))
     with pytest.raises(UsageError, match="--max-batch"):
@@ -212,7 +161,7 @@ def test_a_refused_block_ends_it_and_the_sender(monkeypatch):
 
 def test_given_up_it_is_cancelled_and_the_sender_stops():
     made = Mapped(100)
-    made.send(taking(itertools.count()), 1, at_once=True)
+    made.send(taking(itertools.count()), at_once=True)
     made.link.say(made.link.request(Submit), Submitted(1))
     made.mapping.cancel()
     assert made.link.cancelled == ["1"]
@@ -241,26 +190,26 @@ def test_arguments_that_raise_give_it_up():
             raise KeyError("no more")
         return [1] * count
 
-    made.send(take, 1, at_once=True)
+    made.send(take, at_once=True)
     made.thread.join(PATIENCE)
     assert isinstance(made.error, KeyError)
     made.link.accept()
     assert made.link.cancelled == ["1"]
 
 
-def test_only_so_much_is_on_its_way(monkeypatch):
-    made = Mapped(1000)
-    made.send(taking(range(1000)), 10)
+def test_only_so_much_is_on_its_way(in_twos):
+    made = Mapped(200)
+    made.send(taking(range(200)))
     made.link.say(made.link.request(Submit), Submitted(1))
     eventually(lambda: made.link.unanswered(Append) == 16, "sixteen are on their way")
     assert made.thread.is_alive()
     made.sent()
-    assert made.link.blocks() == [(start, start + 10) for start in range(0, 1000, 10)]
+    assert made.link.blocks() == [(start, start + 2) for start in range(0, 200, 2)]
 
 
-def test_an_empty_end_waits_for_all_before_it():
-    made = Mapped(2)
-    made.send(taking(range(2)), 1, at_once=True)
+def test_an_empty_end_waits_for_all_before_it(in_twos):
+    made = Mapped(4)
+    made.send(taking(range(4)), at_once=True)
     made.link.say(made.link.request(Submit), Submitted(1))
     append = made.link.request(Append)
     assert not append.close
@@ -279,5 +228,41 @@ def test_a_function_that_cannot_be_sent_is_refused():
         Mapping(link, changed, 7, "one", specs.Options(), None, None)  # type: ignore[arg-type]
 
 
-def test_sizes_beyond_all_reason_are_no_error():
-    assert unpickled(taking(range(3)), sys.maxsize + 1) == [[0, 1, 2]]
+def test_what_cannot_be_sent_fails_alone_and_the_others_keep_their_places(in_twos):
+    made = Mapped(6)
+    made.send(taking([Unpicklable(), -1, -2, Unpicklable(), Unpicklable(), -5]))
+    made.sent()
+    assert made.error is None
+    assert made.count == 6
+    assert made.link.blocks()[-1][1] == 3
+    made.link.page([done(0, [1, 2])])
+    assert not made.result.ready()
+    made.link.page([done(2, [5])])
+    assert made.result._values == [None, 1, 2, None, None, 5]
+    with pytest.raises(ValueError, match="this cannot be pickled") as error:
+        made.result.get(0)
+    assert error.value.__notes__ == ["while argument 0 was pickled, to be sent"]
+    made.link.page(ended=True)
+    assert made.over == [made.mapping]
+    assert made.link.cancelled == []
+
+
+def test_a_failure_after_one_that_cannot_be_sent_has_its_own_place():
+    made = Mapped(3)
+    errors: list[tuple[int, BaseException]] = []
+    made.result.put_error = lambda *what: errors.append(what)  # type: ignore[method-assign]
+    made.send(taking([1, Unpicklable(), 2]))
+    made.sent()
+    made.link.page([failed(1)])
+    assert [place for place, _ in errors] == [1, 2]
+
+
+def test_where_nothing_can_be_sent_the_batch_is_empty_and_over():
+    made = Mapped(2)
+    made.send(taking([Unpicklable(), Unpicklable()]))
+    made.sent()
+    with pytest.raises(ValueError, match="this cannot be pickled"):
+        made.result.get(0)
+    assert made.link.blocks() == []
+    made.link.page(ended=True)
+    assert made.over == [made.mapping]

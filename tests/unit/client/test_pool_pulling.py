@@ -77,49 +77,35 @@ def test_the_first_waits_for_no_others(start, monkeypatch):
     assert pulling.take(3) == [5, 6], "fewer at the end"
 
 
-def test_a_size_that_was_asked_for_is_kept(start):
-    source = Source()
-    pulling = start(source)
-    source.put(1, 2)
-    taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.extend(pulling.take_all(3)))
-    taker.start()
-    eventually(lambda: pulling._wanted == 3, "it waits for three")
-    assert taken == []
-    source.put(3, 4, None)
-    taker.join(PATIENCE)
-    assert taken == [1, 2, 3]
-    assert pulling.take_all(3) == [4]
-
-
 def test_an_endless_iterable_is_read_as_far_as_there_is_room(start):
     room, read = [10], itertools.count()
     pulling = start(read, lambda made: made < room[0])
     eventually(lambda: pulling._made == 10, "it reads ten")
-    assert pulling.take_all(10) == list(range(10))
+    assert pulling.take(10) == list(range(10))
     assert next(read) == 10
     room[0] = 15
     with pulling._changed:
         pulling._changed.notify_all()
-    assert pulling.take_all(5) == [11, 12, 13, 14, 15]
+    eventually(lambda: pulling._made == 15, "it reads five more")
+    assert pulling.take(5) == [11, 12, 13, 14, 15]
 
 
 def test_what_the_iterable_raises_is_kept_with_what_came_before(start):
     source = Source()
     pulling = start(source)
     source.put(1, 2, error := KeyError("x"))
-    assert pulling.take_all(100) == [1, 2]
+    eventually(lambda: pulling.error is error, "it has raised")
+    assert pulling.take(100) == [1, 2]
     assert pulling.take(100) == []
-    assert pulling.error is error
 
 
 def test_stopped_it_wakes_who_takes_and_reads_no_more(start):
     source = Source()
     pulling = start(source)
     taken: list[Any] = []
-    taker = threading.Thread(target=lambda: taken.append(pulling.take_all(5)))
+    taker = threading.Thread(target=lambda: taken.append(pulling.take(5)))
     taker.start()
-    eventually(lambda: pulling._wanted == 5, "it waits")
+    eventually(lambda: taker.is_alive() and not pulling._items, "it waits")
     pulling.stop()
     taker.join(PATIENCE)
     assert taken == [[]]

@@ -18,13 +18,24 @@ AS_SENT = Options(3, delay=1.0, backoff=2.0, jitter=0.1, rate=5.0, memory=512_00
 class StubLink:
     """A link to a server that takes everything."""
 
+    session, largest, is_own_thread = "5e55", 1 << 26, False
+
     def __init__(self) -> None:
         self.sent: list[Message] = []
+        self._answers: list[Any] = []
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
         del seconds
         self.sent.append(request)
         return Submitted(1)
+
+    def tell(self, request: Message, answer: Any) -> None:
+        self.sent.append(request)
+        self._answers.append(answer)
+
+    def drain(self) -> None:
+        while self._answers:
+            self._answers.pop().set_result(Submitted(1))
 
     def options(self) -> Options:
         (submit,) = self.sent

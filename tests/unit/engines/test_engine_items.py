@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 import sys
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from farm.batch import spec as specs
+from farm.batch.points import pack
 from farm.client import byvalue
 from farm.engines.failure import CallError
 from farm.engines.invoke import Invocation, Items
@@ -20,7 +21,7 @@ def tell(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return args, kwargs
 
 
-def invocation(call: specs.Call, items: Literal["both", "one", "star"] = "both") -> Invocation:
+def invocation(call: specs.Call, items: specs.Items = "both") -> Invocation:
     spec = specs.encode(specs.Spec("b", call, items=items))
     made = Invocation(UseProgram(1, spec, None), CoroutineRunner())
     made.resolve()
@@ -48,6 +49,36 @@ def test_both_are_a_tuple_and_a_mapping():
 def test_one_is_the_only_argument_whatever_it_is():
     items = [1, (1, 2), None, {"x": 1}]
     assert called(invocation(python(tell), "one"), items) == [((item,), {}) for item in items]
+
+
+def positional(x: int, y: int = 0) -> tuple[int, int]:
+    return x, y
+
+
+def named(function: Any, points: list[dict[str, Any]], start: int = 0, stop: int = 0) -> list[Any]:
+    made = invocation(python(function), "named")
+    items = Items(7, pickle.dumps(pack(points)))
+    call, values = made.calls(7 + start, 7 + (stop or len(points)), items)
+    return [call(value) for value in values]
+
+
+def test_named_are_keyword_arguments_however_they_are_called():
+    """By position where that is the same, by name for any other function, points or both."""
+    assert named(positional, [{"y": 2, "x": 1}, {"y": 4, "x": 3}]) == [(1, 2), (3, 4)]
+    assert named(positional, [{"x": 1}, {"x": 2}, {"x": 3}], 1, 3) == [(2, 0), (3, 0)]
+    assert named(positional, [{"x": 1}, {"x": 3, "y": 4}]) == [(1, 0), (3, 4)]
+    assert named(tell, [{"y": 2, "x": 1}]) == [((), {"y": 2, "x": 1})]
+    assert named(tell, [{}, {}]) == [((), {}), ((), {})]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        named(positional, [{"x": 1, "z": 2}])
+
+
+def test_a_block_that_does_not_hold_the_points_is_refused():
+    with pytest.raises(CallError, match=r"does not hold the tasks \[7, 9\)"):
+        named(positional, [{"x": 1}], 0, 2)
+    made = invocation(python(tell), "named")
+    with pytest.raises(CallError, match="does not hold points by name"):
+        made.calls(0, 1, Items(0, pickle.dumps("text")))
 
 
 def test_star_is_unpacked_whatever_it_is():
