@@ -153,5 +153,7 @@ def checked(phases: Sequence[Figures], costs: Costs) -> list[Check]:
             costs.spent(phase.nodes, pairs(phase), phase.tasks), phase.server,
         )
         for phase in phases
-        if phase.phase in ("idle", "single", "life", "half") and phase.nodes > costs.nodes and not phase.limit
+        if phase.phase in ("idle", "single", "life", "half")
+        and phase.nodes > costs.nodes
+        and not phase.limit
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import shlex
@@ -79,15 +78,13 @@ def command(
     )
     server = manager.get_server()
     output = output_of(ctx)
-    tasks: list[asyncio.Task[None]] = []  # a loop alone does not keep one
 
     def ready() -> None:
         settle()
-        tasks.append(asyncio.create_task(keep_settled(lambda: server.admission.changes)))
         _tell(output, server, way_in, directory)
 
     keep_freed()
-    server.serve_forever(ready)
+    server.serve_forever(ready, lambda: keep_settled(lambda: server.admission.changes))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Ledger:
         self._schedule = Schedule(self.batches)
         self._slots = 0
         self.pace = 0.0
-        """Seconds between two reports of a node, from its next lease on (see `farm.server.load`)."""
+        """Seconds between two reports of a node, from its next lease (see `farm.server.load`)."""
 
     # -- batches ------------------------------------------------------------------------------
 
