@@ -21,6 +21,9 @@ MAX_REPORT_ITEMS = MAX_ITEMS
 MAX_REPORT_BYTES = 8 * 1024 * 1024
 """Bytes of results in one report, and of failures (one thing at least)."""
 
+PRESSING_BYTES = 1024 * 1024
+"""Bytes of results that are told however short a while ago the last ones were."""
+
 SPARE_BYTES = 64 * 1024
 """What a message needs beside the largest thing in it."""
 
@@ -114,7 +117,7 @@ class Delivery:
         It is kept until it is `acknowledged`.
         """
         self._fail_oversized()
-        if not (self._parts or self._failed or self._returned):
+        if not self.waits:
             return None
         room = min(MAX_REPORT_BYTES, (self.largest - SPARE_BYTES) // 2)
         count = _fitting([part.weight for part in self._parts], room)
@@ -167,9 +170,21 @@ class Delivery:
         self._told.clear()
 
     @property
+    def waits(self) -> bool:
+        """Whether there is something to report."""
+        return bool(self._parts or self._failed or self._returned)
+
+    @property
+    def presses(self) -> bool:
+        """Whether what there is to report does not keep: it is much, or others may run it."""
+        items = len(self._parts) + len(self._failed)
+        much = self.bytes >= PRESSING_BYTES or items >= MAX_REPORT_ITEMS
+        return much or bool(self._returned)
+
+    @property
     def empty(self) -> bool:
         """Whether everything is acknowledged."""
-        return not (self._parts or self._failed or self._returned or self._told)
+        return not (self.waits or self._told)
 
 
 def _fitting(sizes: list[int], room: int) -> int:

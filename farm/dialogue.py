@@ -110,7 +110,7 @@ class Dialogue:
         yield self._ask(Join(self.name, node.slots, held, self._token, node.draining, failed))
 
     def say(
-        self, idle: int, has_room: Callable[[], bool] = lambda: True
+        self, idle: int, has_room: Callable[[], bool] = lambda: True, now: float = 0.0
     ) -> Iterator[tuple[int, Message]]:
         """What the server is to know now, message by message; 0 numbers those without an answer.
 
@@ -118,6 +118,7 @@ class Dialogue:
             idle: slots without a chunk.
             has_room: whether the network takes more; what it does not take yet stays in the node,
                 where it is not lost with a backlog that has grown too long.
+            now: seconds; what is not due by then is kept, if the server has asked for a pace.
         """
         if not self._is_in:
             return
@@ -126,14 +127,21 @@ class Dialogue:
                 yield self._ask(GetSpec(batch))
         for batch, index in self.node.missing_blocks():
             yield self._ask(GetBlock(batch, index))
-        want = self.node.want(idle)
-        while has_room() and (report := self.node.delivery.report(self._number + 1)):
-            report.want, want = want, None
-            yield self._ask(report)
-        if want:
-            yield 0, want
+        if not self.node.keeps(idle, now):
+            want = self.node.want(idle)
+            while has_room() and (report := self.node.delivery.report(self._number + 1)):
+                report.want, want = want, None
+                yield self._ask(report)
+            if want:
+                yield 0, want
+            self.node.said(now)
         for batch in self.node.forget_idle():
             self._forget(batch)
+
+    @property
+    def due(self) -> float | None:
+        """When there is something to `say` although nothing else happens; None for never."""
+        return self.node.due if self._is_in else None
 
     def goodbye(self) -> tuple[int, Message]:
         """The node goes: the server need not wait for a silence."""

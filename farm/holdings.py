@@ -25,6 +25,7 @@ class Work:
     pending: RangeSet = field(default_factory=RangeSet)
     running: RangeSet = field(default_factory=RangeSet)
     mean: float = 0.0
+    pace: float = 0.0  # seconds between two reports
     ready: bool = False
     by_value: bool = False
     once: bool = False  # its tasks must not run twice

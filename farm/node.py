@@ -14,8 +14,9 @@ from farm.batch.ranges import RangeSet
 from farm.delivery import Delivery
 from farm.engines import base
 from farm.holdings import Work
+from farm.pacing import Pacing
 from farm.shelf import MemoryShelf, Shelf
-from farm.wire.leases import Held, Lease, Want, remaining
+from farm.wire.leases import Held, Lease, Want, remaining, worth
 from farm.wire.messages import Block, Failure
 
 CHUNK_SECONDS = 0.04
@@ -61,6 +62,7 @@ class Node:
         self._dying: dict[int, int] = {}  # chunk -> batch
         self._last_chunk = 0
         self._wanted = (0, 0)
+        self._pacing = Pacing()
         self.delivery = Delivery(shelf or MemoryShelf())
 
     # -- from the server ----------------------------------------------------------------------
@@ -72,6 +74,7 @@ class Node:
         work = self._work.setdefault(lease.batch, Work(lease.batch))
         self._work.move_to_end(lease.batch)
         work.mean = lease.mean or work.mean
+        work.pace = self._pacing.pace = lease.pace
         for start, stop in lease.ranges:
             work.pending.add(start, stop)
         for block in lease.blocks:
@@ -216,6 +219,7 @@ class Node:
         if work is None:
             return  # dropped meanwhile
         work.running.discard(event.start, event.stop)
+        self._pacing.came(work.pace)
         self.delivery.done(event)
 
     def _failure(self, event: base.Failed) -> None:
@@ -223,6 +227,7 @@ class Node:
         if work is None:
             return
         work.running.discard(event.index, event.index + 1)
+        self._pacing.came(work.pace)
         reason = Failure(
             event.kind, event.type_name, event.message, event.traceback, event.exception
         )
@@ -248,6 +253,7 @@ class Node:
             "the process that had this task has ended before its outcome was known, and the batch "
             "says `rerun: false`: it may have run, and is not run again"
         )
+        self._pacing.came(0.0)
         for index in range(start, stop):
             self.delivery.failed(batch, index, 0.0, Failure("lost", "", text, ""))
 
@@ -279,7 +285,12 @@ class Node:
         if not wanted[0] or (wanted[0] <= self._wanted[0] and wanted[1] <= self._wanted[1]):
             return None
         self._wanted = wanted
-        return Want(*wanted)
+        return Want(*wanted, self._ahead if self._pacing.pace else 0.0)
+
+    @property
+    def _ahead(self) -> float:
+        """Seconds of work that wait, for each slot."""
+        return sum(work.pending.count * work.mean for work in self._work.values()) / self.slots
 
     def _free(self, idle: int) -> int:
         """For how many slots there is not enough work."""
@@ -288,15 +299,48 @@ class Node:
         waiting = [work for work in self._work.values() if work.pending]
         if any(not work.ready or work.is_stuck for work in waiting):
             return 0  # work is here, only what it needs is still on its way
+        if self._pacing.pace:
+            lacking = self._lacking()
+            return max(lacking, 0 if waiting else idle)
         left = sum(work.pending.count * work.mean for work in waiting)
         short = all(0 < work.mean < AHEAD_SECONDS for work in self._work.values() if work.running)
         if waiting or not idle:
             return self.slots if short and left < PREFETCH_SECONDS * self.slots else 0
         return idle
 
+    def _lacking(self) -> int:
+        """Slots that will have nothing to do before the node speaks the next time but one."""
+        mean = next((work.mean for work in reversed(self._work.values())), 0.0)
+        seconds = max(0.0, worth(self._pacing.pace) - self._ahead)
+        return min(self.slots, int(seconds / mean * self.slots)) if mean else 0
+
+    def keeps(self, idle: int, now: float) -> bool:
+        """Whether what there is to say to the server is kept for a while, as it has asked for.
+
+        A slot that has nothing to do does not wait for that: so nobody waits at a batch's end.
+
+        Args:
+            idle: slots without a chunk, after `chunks` was carried out.
+            now: seconds.
+        """
+        if not self._pacing.keeps(now) or self.draining or self.delivery.presses:
+            return False
+        return not idle or any(work.pending for work in self._work.values())
+
+    @property
+    def due(self) -> float | None:
+        """When what is kept is to be said; None if nothing is."""
+        return self._pacing.due
+
+    def said(self, now: float) -> None:
+        """The server was told what there was to say, as far as there was room."""
+        if not self.delivery.waits:
+            self._pacing.said(now)
+
     def disconnected(self) -> None:
         """The connection is lost, and with it what was asked for."""
         self._wanted = (0, 0)
+        self._pacing.came(0.0)  # what it was told of is to be told again
         self.delivery.disconnected()
         for work in self._work.values():
             work.asked.clear()

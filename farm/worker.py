@@ -196,6 +196,8 @@ class Worker:
             if self._channel.backlog:
                 seconds = 0.005  # `wait` does not tell when more can be sent
         now = time.monotonic()
+        if (due := self._dialogue.due) is not None and self._channel and not self._channel.backlog:
+            seconds = min(seconds, max(0.0, due - now))
         wanted = self._engine.timeout(now)
         if wanted is not None:
             seconds = min(seconds, wanted)
@@ -211,7 +213,7 @@ class Worker:
             return
         try:
             for number, message in self._dialogue.say(
-                self._engine.idle, lambda: channel.backlog < MAX_REPORT_BYTES
+                self._engine.idle, lambda: channel.backlog < MAX_REPORT_BYTES, time.monotonic()
             ):
                 self._write(number, message)
         except OSError as error:

@@ -1,8 +1,9 @@
 """How far one server goes: what each thing costs it, and what follows for more nodes. Pure.
 
 The server has one loop, so that it is at its end when what it does in a second takes a second. All
-of it is told by three costs, which do not depend on the number of nodes (`checked` sees whether
-that is so): those of a connection, of a heartbeat, and of a lease with its report.
+of it is told by four costs, which do not depend on the number of nodes (`checked` sees whether
+that is so): those of a connection, of a heartbeat, of a lease with its report, and of each further
+task in them. How many tasks these hold follows from the pace (see `farm.server.load`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from dataclasses import dataclass
 
 from benchmarks.simulation.figures import Figures
 from benchmarks.simulation.server import CONNECTIONS
+from farm.server.load import LEAST_REPORTS, MAX_PACE
 from farm.server.nodes import BEAT_SECONDS
 
 HEADROOM = 0.5
-"""Share of one core up to which the latencies stay what they are at half of the most."""
+"""Share of one core up to which latencies stay what they are at half of the most."""
 
 DURATIONS = (1.0, 10.0, 60.0, 600.0, 3600.0)
-"""Seconds of the tasks that are looked at, each of which is a lease and a report of its own:
-a lease holds more only of tasks shorter than `farm.server.sizing.LEASE_SECONDS`."""
+"""Seconds of the tasks that are looked at."""
 
 MANY_NODES, MANY_SLOTS = 10_000, 1_000_000
+
+LEAST_COST = 1e-6
+"""Seconds that a task costs in any case: where so little is left of what was measured, all else
+took longer in that phase than it does by itself."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,9 @@ class Costs:
         nodes: with how many it was measured.
         connection: seconds for one that is made, with its handshake.
         beat: seconds for a heartbeat.
-        pair: seconds for a lease and its report, at half of the most.
-        most: leases, each with its report, in a second, flat out with a core for itself.
+        pair: seconds for a lease of one task and its report.
+        task: seconds for each further task of a lease.
+        most: tasks in a second, flat out with a core for itself.
         memory: bytes of a node.
     """
 
@@ -41,17 +47,29 @@ class Costs:
     connection: float
     beat: float
     pair: float
+    task: float
     most: float
     memory: float
 
-    def load(self, nodes: int, pairs: float) -> float:
-        """The share of a core that so many nodes take, with so many leases a second."""
-        return nodes / BEAT_SECONDS * self.beat + pairs * self.pair
+    def spent(self, nodes: int, pairs: float, tasks: float) -> float:
+        """The share of a core that so many nodes take, with so many leases, and tasks in them."""
+        further = max(0.0, tasks - pairs)
+        return nodes / BEAT_SECONDS * self.beat + pairs * self.pair + further * self.task
+
+    def load(self, nodes: int, tasks: float) -> float:
+        """The same where the server asks for as few leases and reports as it may."""
+        return self.spent(nodes, min(tasks, _fewest(nodes)), tasks)
 
     def slots(self, nodes: int, lasts: float) -> float:
         """How many slots it keeps busy with tasks that last so long, within `HEADROOM`."""
         left = max(0.0, HEADROOM - nodes / BEAT_SECONDS * self.beat)
-        return left / self.pair * lasts
+        single = min(left / self.pair, _fewest(nodes))
+        return (single + (left - single * self.pair) / self.task) * lasts
+
+
+def _fewest(nodes: int) -> float:
+    """Reports a second at the longest pace."""
+    return max(LEAST_REPORTS, nodes / MAX_PACE)
 
 
 def pairs(phase: Figures) -> float:
@@ -61,14 +79,17 @@ def pairs(phase: Figures) -> float:
 
 def costs_of(phases: Mapping[str, Figures]) -> Costs:
     """What the phases with one number of nodes say, by name."""
-    join, idle, half, flat = (phases[name] for name in ("join", "idle", "half", "flat"))
+    join, idle, single, flat = (phases[name] for name in ("join", "idle", "single", "flat"))
     beat = idle.server / idle.beats if idle.beats else 0.0
+    pair = (single.server - single.beats * beat) / pairs(single)
+    further = flat.server - flat.beats * beat - pairs(flat) * pair
     return Costs(
         nodes=join.nodes,
         connection=join.server * join.seconds / (CONNECTIONS * join.nodes),
         beat=beat,
-        pair=(half.server - half.beats * beat) / pairs(half),
-        most=pairs(flat) / flat.server,
+        pair=pair,
+        task=max(LEAST_COST, further / max(1.0, flat.tasks - pairs(flat))),
+        most=flat.tasks / flat.server,
         memory=idle.grown,
     )
 
@@ -79,7 +100,7 @@ class Reach:
 
     Args:
         lasts: seconds of a task.
-        wanted: leases a second of `MANY_SLOTS` slots on `MANY_NODES` nodes.
+        wanted: tasks that begin in a second in `MANY_SLOTS` slots on `MANY_NODES` nodes.
         load: cores that these would take; there is one.
         slots: that one server keeps busy, on so many nodes.
         alone: the same on a thousand nodes.
@@ -129,8 +150,10 @@ def checked(phases: Sequence[Figures], costs: Costs) -> list[Check]:
     return [
         Check(
             phase.nodes, costs.nodes, phase.phase,
-            costs.load(phase.nodes, pairs(phase)), phase.server,
+            costs.spent(phase.nodes, pairs(phase), phase.tasks), phase.server,
         )
         for phase in phases
-        if phase.phase in ("idle", "half") and phase.nodes > costs.nodes and not phase.limit
+        if phase.phase in ("idle", "single", "life", "half")
+        and phase.nodes > costs.nodes
+        and not phase.limit
     ]  # fmt: skip

@@ -18,7 +18,8 @@ class Figures:
     Args:
         nodes: how many there are.
         slots: of each.
-        phase: ``join``, ``idle``, ``life``, ``flat`` (out), ``half`` (of that) or ``queued``.
+        phase: ``join``, ``idle``, ``single``, ``life``, ``flat`` (out), ``half`` (of that) or
+            ``queued``.
         seconds: it took.
         lasts: seconds that a task occupies its slot.
         calls, leases, reports, tasks, beats: a second; calls are all messages to the server.

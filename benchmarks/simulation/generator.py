@@ -185,7 +185,7 @@ class Generator:
         self._selector.register(channel, selectors.EVENT_READ, hear)
 
     def _beat(self, channel: Channel, token: str, seconds: float) -> None:
-        """A node's heartbeat has its connection."""
+        """A node's heartbeat has its connection, which a real one makes when it is to beat."""
         self._tally.beating += 1
         self._tally.complete = time.monotonic()
 
@@ -202,7 +202,7 @@ class Generator:
                     self._tally.lost += 1  # the server has given this node up
 
         self._selector.register(channel, selectors.EVENT_READ, hear)
-        self._at(time.monotonic() + seconds, beat)
+        beat(time.monotonic())
 
     def _frames(self, channel: Channel) -> list[Frame]:
         try:

@@ -10,6 +10,7 @@ from benchmarks.simulation.figures import Figures
 PHASES = {
     "join": "join, all at once",
     "idle": "idle: heartbeats",
+    "single": "at work, one by one",
     "life": "at work, as in life",
     "flat": "at work, flat out",
     "half": "at work, half of that",
@@ -66,8 +67,8 @@ def costs_text(costs: Costs) -> str:
     return (
         f"With {costs.nodes:,} nodes: {1e3 * costs.connection:.2f} ms of a core for a connection, "
         f"{1e3 * costs.beat:.3f} ms for a heartbeat, {1e3 * costs.pair:.2f} ms for a lease and its "
-        f"report, of which there are {costs.most:,.0f} a second at most; "
-        f"{costs.memory / 1e3:.0f} kB of memory for a node."
+        f"report, {1e3 * costs.task:.3f} ms for each further task in it, of which there are "
+        f"{costs.most:,.0f} a second at most; {costs.memory / 1e3:.0f} kB of memory for a node."
     )
 
 
@@ -75,7 +76,7 @@ def reaches_text(reaches: Iterable[Reach]) -> str:
     """What one server carries."""
     headings = (
         "task",
-        f"leases/s of {MANY_SLOTS:,} slots",
+        f"tasks/s of {MANY_SLOTS:,} slots",
         f"cores for that, {MANY_NODES:,} nodes",
         f"slots of one server, {MANY_NODES:,} nodes",
         "1,000 nodes",

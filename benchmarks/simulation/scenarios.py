@@ -28,6 +28,14 @@ TASKS = 1_000_000_000
 FLAT_SETTLE_SECONDS = 1.0
 """After a change of pace, before what is measured."""
 
+SINGLES = 500
+"""Tasks that begin in a second where each is a lease and a report of its own: few enough for the
+server to hear of each at once."""
+
+PACE_SETTLE_SECONDS = 15.0
+"""At work as in life, before what is measured: by then a server that has much to do has found the
+pace that it asks of its nodes (see `farm.server.load`)."""
+
 SETTLE_TASKS = 1.5
 """In lengths of a task: the longest one of the pace before has ended, and the ends are spread."""
 
@@ -178,16 +186,18 @@ def batch_file(directory: Path, name: str, tasks: int) -> BatchFile:
 
 
 def rising(nodes: int, options: Options) -> Iterator[Figures | Account]:
-    """So many nodes: they join, are idle, work as in life, flat out, and at half of that."""
+    """So many nodes: they join, are idle, work on few tasks and as in life, flat out, and so that
+    half as many tasks begin."""
     with staged(nodes, options) as (stage, session, directory):
         yield stage.join()
         yield stage.idle()
         batch = session.submit(batch_file(directory, "work", TASKS)).id
-        lasts = options.task_seconds
-        yield stage.work("life", lasts, 0.0)
+        lasts, single = options.task_seconds, nodes * options.slots / SINGLES
+        yield stage.work("single", single, 0.0)
+        yield stage.work("life", lasts, max(single, PACE_SETTLE_SECONDS / SETTLE_TASKS))
         flat = stage.work("flat", FLAT_SECONDS, lasts)
         yield flat
-        half = nodes * options.slots / (flat.leases / 2)
+        half = nodes * options.slots / (flat.tasks / 2)
         yield stage.work("half", half, 0.0)
         yield stage.leave(session, batch)
 

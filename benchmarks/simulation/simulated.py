@@ -53,7 +53,8 @@ class SimulatedNode:
     @property
     def due(self) -> float | None:
         """When it has something to do even if the server says nothing."""
-        return self._slots.due
+        known = [when for when in (self._slots.due, self._dialogue.due) if when is not None]
+        return min(known, default=None)
 
     def adopt(self, write: Callable[[bytes], None], now: float) -> None:
         """Its connection is there; ``write`` sends a frame."""
@@ -82,7 +83,7 @@ class SimulatedNode:
             return
         self._node.events(self._slots.poll(now))
         self._node.feed(self._slots)  # type: ignore[arg-type]  # it needs no more of an engine
-        for number, message in self._dialogue.say(self._slots.idle):
+        for number, message in self._dialogue.say(self._slots.idle, now=now):
             self._send(number, message, now)
         if self._node.draining and self._node.drained:
             self._leaving = True

@@ -37,6 +37,8 @@ class Admission:
         self._unknown: OrderedDict[Connection, None] = OrderedDict()  # oldest first
         self._by_network: Counter[str] = Counter()
         self._full: set[Connection] = set()
+        self.changes = 0
+        """Connections that have ever come or gone."""
 
     @property
     def connections(self) -> frozenset[Connection]:
@@ -66,6 +68,7 @@ class Admission:
             )
         self._by_network[network] += 1
         self._all.add(connection)
+        self.changes += 1
         if is_full:
             self._cut_oldest("there is no room for a peer that is unknown (--max-connections)")
         self._unknown[connection] = None
@@ -92,6 +95,7 @@ class Admission:
         if connection not in self._all:
             return  # it was turned away
         self._all.discard(connection)
+        self.changes += 1
         self._unknown.pop(connection, None)
         self._full.discard(connection)
         self.budget.give_back(connection)

@@ -234,12 +234,14 @@ class Core(Turns):
 
     # -- leases -------------------------------------------------------------------------------
 
-    def lease(self, node: int, token: str, free: int, idle: int) -> Grant | None:
+    def lease(
+        self, node: int, token: str, free: int, idle: int, ahead: float = 0.0
+    ) -> Grant | None:
         """Work for a node (see `Ledger.lease`); a lease that binds is journalled first.
 
         The lease of such a batch is to be sent by `answer`.
         """
-        grant = self.ledger.lease(node, free, idle=idle, now=self.loop.time())
+        grant = self.ledger.lease(node, free, idle=idle, now=self.loop.time(), ahead=ahead)
         if grant is None:
             return None
         self.begin(grant.batch)

@@ -24,9 +24,6 @@ from farm.wire.messages import MAX_CLAIMS
 SILENT_SECONDS = 10.0
 """A node of which nothing was heard for so long gives up its leases."""
 
-_LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
-_MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
-
 MAX_STRICT = 2
 """Tasks for each slot that a node may bring back of a batch whose tasks are leased to idle slots
 alone: those that run, and those whose failure has not been heard. If its leases bind, each of them
@@ -44,7 +41,7 @@ class Ledger:
         >>> _ = ledger.submit(1, 10, Options())
         >>> _ = ledger.join(1, "node7", 2, now=0.0)
         >>> ledger.lease(1, 2, idle=2, now=0.0)
-        Grant(batch=1, ranges=[(0, 2)], mean=0.0)
+        Grant(batch=1, ranges=[(0, 2)], mean=0.0, pace=0.0)
         >>> ledger.complete(1, 1, 0, 2, seconds=0.1)
         [(0, 2)]
     """
@@ -55,6 +52,8 @@ class Ledger:
         self._chance = chance
         self._schedule = Schedule(self.batches)
         self._slots = 0
+        self.pace = 0.0
+        """Seconds between two reports of a node, from its next lease (see `farm.server.load`)."""
 
     # -- batches ------------------------------------------------------------------------------
 
@@ -231,7 +230,9 @@ class Ledger:
 
     # -- leases -------------------------------------------------------------------------------
 
-    def lease(self, node: int, free: int, *, idle: int, now: float) -> Grant | None:
+    def lease(
+        self, node: int, free: int, *, idle: int, now: float, ahead: float = 0.0
+    ) -> Grant | None:
         """Work for a node: of the highest priority, then of the fewest busy slots.
 
         Args:
@@ -240,6 +241,7 @@ class Ledger:
             idle: those of them that have nothing to do; only these get tasks of a batch that is
                 limited in how many may run or begin, or whose tasks must not run twice.
             now: seconds.
+            ahead: seconds of work that wait on the node, for each slot.
         """
         self.wake(now)
         holder = self.nodes[node]
@@ -247,7 +249,9 @@ class Ledger:
         state = self._schedule.choose(holder, idle, alone=alone)
         if state is None:
             return None
-        size = lease_size(state, holder, free, self._slots)
+        # What is strict waits for idle slots, which a node that holds work for a pace has not.
+        pace = self.pace if state.mean and not self._schedule.any_strict else 0.0
+        size = lease_size(state, holder, free, self._slots, pace=pace, ahead=ahead)
         if state.strict:
             size = min(size, idle, self._schedule.room(state))
         ranges = state.again.take(size, holder.name, alone=alone)
@@ -256,7 +260,7 @@ class Ledger:
             state.pace.take(size_of(ranges), now)
         hold(state, holder, ranges)
         self.rank(state)
-        return Grant(state.id, ranges, state.mean)
+        return Grant(state.id, ranges, state.mean, pace)
 
     def lease_one(self, node: int, batch: int) -> int | None:
         """One task of one batch for a node, whatever else is pending."""
@@ -331,8 +335,7 @@ class Ledger:
                 self._withdraw(state, holder, part)
         if not fresh:
             return []
-        mean = max(seconds / (stop - start), _LEAST_MEAN)
-        state.mean = mean if not state.mean else state.mean + _MEAN_WEIGHT * (mean - state.mean)
+        mean = state.learn(seconds / (stop - start))
         for part in fresh:
             state.done.add(*part)
         count = size_of(fresh)

@@ -16,11 +16,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from multiprocessing import managers
 from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from farm.errors import AddressError, JournalError
 from farm.limits import DEFAULTS, Limits
@@ -39,6 +39,9 @@ from farm.wire.address import Address
 from farm.wire.keyring import Keyring
 
 log = logging.getLogger("farm.server")
+
+Duty: TypeAlias = Coroutine[Any, Any, None]
+"""What goes on for as long as the server serves."""
 
 BACKLOG = 1024
 
@@ -102,13 +105,16 @@ class FarmServer(managers.Server):
 
     # -- life ---------------------------------------------------------------------------------
 
-    def serve_forever(self, ready: Callable[[], None] = lambda: None) -> None:
+    def serve_forever(
+        self, ready: Callable[[], None] = lambda: None, *beside: Callable[[], Duty]
+    ) -> None:
         """Serve in this thread until `stop` is called, or a signal asks for it.
 
         Args:
             ready: called once a signal, or `stop`, would be obeyed.
+            beside: what is to go on beside it, in its loop, without an end; an error ends both.
         """
-        asyncio.run(self._serve(ready))
+        asyncio.run(self._serve(ready, beside))
 
     def stop(self) -> None:
         """Stop serving; may be called from any thread."""
@@ -117,7 +123,9 @@ class FarmServer(managers.Server):
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def _serve(self, ready: Callable[[], None]) -> None:
+    async def _serve(
+        self, ready: Callable[[], None], beside: tuple[Callable[[], Duty], ...]
+    ) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         if self._stop_asked:
@@ -133,14 +141,17 @@ class FarmServer(managers.Server):
         # tries as often where no descriptor is left. One at a time, then; the kernel holds more.
         listener = await loop.create_server(self._connect, sock=self._socket, backlog=1)
         self._socket.listen(BACKLOG)
-        sweeper = asyncio.create_task(self._sweep())
+        duties = [
+            asyncio.create_task(duty()) for duty in (self._sweep, self._look_through, *beside)
+        ]
         try:
             ready()
             stopped = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({stopped, *duties}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            if sweeper.done():
-                sweeper.result()
+            for duty in duties:
+                if duty.done():
+                    duty.result()
             if isinstance(self._reason, JournalError):
                 raise self._reason
             if self._reason is not None:
@@ -150,7 +161,8 @@ class FarmServer(managers.Server):
                 ) from self._reason
         finally:
             listener.close()
-            sweeper.cancel()
+            for duty in duties:
+                duty.cancel()
             self.admission.close()
             self._core.stop()
             if self._reason is None:
@@ -179,6 +191,12 @@ class FarmServer(managers.Server):
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._service.sweep()
+
+    async def _look_through(self) -> None:
+        """Apart: where turns are long and connections many, this takes a while, and what is swept
+        meanwhile is what makes turns short again."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
             for _ in self.admission.sweep():
                 await asyncio.sleep(0)
 

@@ -259,6 +259,7 @@ class NodeDesk:
             return
         node.want = max(0, min(request.free, node.slots))
         node.idle = max(0, min(request.idle, node.want))
+        node.ahead = claims.plausible(request.ahead)
         if node.want:
             self._wanting.setdefault(node.id, node)
             self._core.plan_flush()
@@ -279,10 +280,12 @@ class NodeDesk:
             node = waiting.popleft()
             if node.peer is None or (barren and not node.idle):
                 continue
-            grant = self._core.lease(node.id, node.token, node.want, node.idle)
+            grant = self._core.lease(node.id, node.token, node.want, node.idle, node.ahead)
             if grant is not None:
                 self._send(node, node.peer, grant)
-                left = remaining(node.want, node.idle, size_of(grant.ranges))
+                tasks = size_of(grant.ranges)
+                node.ahead += tasks * grant.mean / node.slots
+                left = remaining(node.want, node.idle, tasks)
                 self._wants_nothing(node)
                 if left[0]:  # of another batch, after those that have had nothing yet
                     node.want, node.idle = left
@@ -292,9 +295,8 @@ class NodeDesk:
                 barren = ledger.for_idle_alone
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
-        lease = Lease(
-            grant.batch, grant.ranges, grant.mean, self._inline_blocks(grant.batch, grant.ranges)
-        )
+        blocks = self._inline_blocks(grant.batch, grant.ranges)
+        lease = Lease(grant.batch, grant.ranges, grant.mean, blocks, grant.pace)
         batch = self._core.ledger.batches[grant.batch]
         if not batch.binding:
             peer.push(lease)

@@ -28,4 +28,5 @@ class NodeState:
     failed: int = 0
     want: int = 0
     idle: int = 0
+    ahead: float = 0.0
     state: str = "up"

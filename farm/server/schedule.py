@@ -109,6 +109,11 @@ class Schedule:
         """Whether all that there is to choose, as the last `choose` has seen, is strict."""
         return not self._ready[False]
 
+    @property
+    def any_strict(self) -> bool:
+        """Whether some of what there is to choose, as the last `choose` has seen, is strict."""
+        return bool(self._ready[True])
+
     def choose(self, node: Node, idle: int, *, alone: bool) -> Batch | None:
         """The batch to serve a node from.
 

@@ -6,6 +6,7 @@ Apart from the manager, which brings the connections: this needs a loop's clock 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -19,12 +20,16 @@ from farm.server.controls import Controls
 from farm.server.core import Core
 from farm.server.fencing import Sessions
 from farm.server.journal import Journal
+from farm.server.load import Load
 from farm.server.nodes import NodeDesk
 from farm.server.peers import Handler, Peer
+from farm.server.processor import demand
 from farm.server.programs import Programs
 from farm.server.pruning import Pruner
 from farm.version import __version__
 from farm.wire import controls, leases, messages
+
+log = logging.getLogger("farm.server")
 
 
 class Service:
@@ -38,6 +43,8 @@ class Service:
         limits: of a batch, and of a message.
         wall: seconds since the epoch.
         chance: gives a number from 0 to 1, for the jitter of retries.
+        cpu: seconds of a core that the loop has asked for.
+        load: makes a pace of them.
 
     Raises:
         JournalError: what is in the journal cannot be read.
@@ -53,7 +60,10 @@ class Service:
         limits: Limits = DEFAULTS,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        cpu: Callable[[], float] = demand,
+        load: Load | None = None,
     ) -> None:
+        self._cpu, self._load = cpu, load or Load()
         self._give_up = give_up
         hooks = Hooks(lambda: self.desk.hand_out(), lambda batch: self.desk.drop(batch), give_up)
         self.core = Core(journal, loop, hooks, wall=wall, chance=chance)
@@ -99,6 +109,7 @@ class Service:
     def sweep(self) -> None:
         """To be called every `farm.server.nodes.SWEEP_SECONDS`."""
         self.desk.sweep()
+        self._set_pace()
         self._attendance.sweep()
         self._pruner.sweep()
         self.core.journal.sum_up()
@@ -106,6 +117,18 @@ class Service:
             self.core.journal.check_all_there()
         except JournalError as error:
             self._give_up(error)
+
+    def _set_pace(self) -> None:
+        """Nodes hear of it with their next lease."""
+        ledger, before = self.core.ledger, self._load.pace
+        working = sum(bool(node.batches) for node in ledger.nodes.values())
+        ledger.pace = self._load.look(self._cpu(), self.core.loop.time(), working)
+        if bool(before) != bool(ledger.pace):
+            log.info(
+                "much to do: nodes report less often"
+                if ledger.pace
+                else "nodes report at once again"
+            )
 
     def _hello(self, peer: Peer, number: int, request: messages.Hello) -> None:
         if not self._sessions.greet(peer, number, request.session, request.connection):

@@ -24,6 +24,9 @@ class Share:
     seconds: float = 0.0
 
 
+_LEAST_MEAN = 1e-9  # seconds; 0 would say that nothing is known
+_MEAN_WEIGHT = 0.3  # of the newest part in the running mean of a batch's task time
+
 MAX_SHARES = 1_000
 OTHERS = "others"
 """Nodes of a batch that are told apart, and the name of all further ones together."""
@@ -116,6 +119,12 @@ class Batch:
         share = options.max_failure_share
         return share is not None and not self.open and failed > share * self.total
 
+    def learn(self, seconds: float) -> float:
+        """How long each of some tasks took, as it came in; no less than what can be."""
+        mean = max(seconds, _LEAST_MEAN)
+        self.mean += (mean - self.mean) * (_MEAN_WEIGHT if self.mean else 1.0)
+        return mean
+
     def share_of(self, node: str) -> Share:
         """What a node has done of it, to be added to."""
         if node not in self.shares and len(self.shares) >= MAX_SHARES:
@@ -134,6 +143,7 @@ class Batch:
         over = [
             part
             for recorded in (self.done, self.failed, self.dropped)
+            if recorded
             for part in recorded.intersection(start, stop)
         ]
         return list(RangeSet([(start, stop)]) - RangeSet(over)) if over else [(start, stop)]
@@ -173,6 +183,7 @@ class Grant(msgspec.Struct, frozen=True):
     batch: int
     ranges: list[Range]
     mean: float
+    pace: float = 0.0
 
 
 def size_of(ranges: Iterable[Range]) -> int:

@@ -12,6 +12,9 @@ import msgspec
 
 from farm.wire.messages import MAX_HELD, Block, Claims, Failure, Few, Int, Message, Name, Range
 
+LEASE_DELAY = 0.2
+"""Seconds that a busy server may take for a lease without a slot having to wait for it."""
+
 
 class Held(Message, gc=False):
     """Ranges of one batch that a node holds: a lease, as the node presents it on its return."""
@@ -58,11 +61,12 @@ class Want(Message):
 
     ``idle`` of these slots have nothing to run; the work of the others would wait on the node. A
     lease takes a slot of both for each of its tasks, on either side, so that it need not be said
-    again.
+    again. ``ahead`` is how many seconds of work wait on the node already, for each of its slots.
     """
 
     free: Int
     idle: Int = 0
+    ahead: float = 0.0
 
 
 def remaining(free: int, idle: int, tasks: int) -> tuple[int, int]:
@@ -70,17 +74,29 @@ def remaining(free: int, idle: int, tasks: int) -> tuple[int, int]:
     return max(0, free - tasks), max(0, idle - tasks)
 
 
+def worth(pace: float) -> float:
+    """Seconds of work that a node with a pace has waiting for each slot, once it has spoken.
+
+    A quarter more than it takes until it speaks again, because tasks are not all alike, and
+    `LEASE_DELAY` until the answer is there.
+    """
+    return 1.25 * pace + LEASE_DELAY
+
+
 class Lease(Message):
     """Ranges of one batch handed to the node (sent with id 0).
 
     ``mean`` is the farm's mean task time in seconds, 0 if not known. ``blocks`` are such as are
-    small; the node asks for others with `GetBlock`.
+    small; the node asks for others with `GetBlock`. ``pace`` is how many seconds are to lie between
+    two reports of what comes of it, unless a slot has nothing to do: the server has much to do. 0
+    is at once.
     """
 
     batch: Int
     ranges: list[Range]
     mean: float = 0.0
     blocks: list[Block] = msgspec.field(default_factory=list)
+    pace: float = 0.0
 
 
 class GetCode(Message):

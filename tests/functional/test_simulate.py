@@ -26,7 +26,7 @@ def test_ten_nodes_do_every_task_once(tmp_path: Path) -> None:
     found = json.loads(written.read_text())
     assert found["problems"] == []
     phases = {phase["phase"]: phase for phase in found["figures"]}
-    assert list(phases) == ["join", "idle", "life", "flat", "half"]
+    assert list(phases) == ["join", "idle", "single", "life", "flat", "half"]
     assert all(phase["nodes"] == NODES for phase in phases.values())
     assert phases["flat"]["tasks"] > phases["life"]["tasks"] > 0
     assert 0 < phases["half"]["lease_p50"] <= phases["half"]["lease_p99"]

@@ -94,6 +94,7 @@ class Machine:
         self._beats: Pipe | None = None
         self._heard = False
         self._turn_planned = False
+        self._due: float | None = None  # when a turn is planned because of what is kept
         self._reports: dict[int, Report] = {}
         self.process.call_soon(self._reach, 0)
         self.process.call_later(BEAT_SECONDS, self._beat)
@@ -161,12 +162,19 @@ class Machine:
         self.node.events(self.engine.poll())
         self.node.feed(self.engine)
         if self.pipe is not None:
-            for number, message in self.dialogue.say(self.engine.idle):
+            for number, message in self.dialogue.say(self.engine.idle, now=self.process.time()):
                 self._send(number, message)
+            self._wait_for(self.dialogue.due)
             if self.node.draining and self.node.drained and not self.engine.running:
                 self._trace(f"node {self.name}: leaves")
                 self._send(*self.dialogue.goodbye())
                 self.process.call_later(1.0, self.process.kill)
+
+    def _wait_for(self, due: float | None) -> None:
+        """What is kept is said when it is due."""
+        if due is not None and due != self._due:
+            self._due = due
+            self.process.call_at(max(due, self.process.time()), self.plan_turn)
 
     # -- the heartbeat ------------------------------------------------------------------------
 

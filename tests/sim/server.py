@@ -18,10 +18,14 @@ from sim.network import Pipe
 from farm.errors import ProtocolError
 from farm.server.database import prepare
 from farm.server.journal import Journal
+from farm.server.load import Load
 from farm.server.nodes import SWEEP_SECONDS
 from farm.server.payloads import Payloads
 from farm.server.peers import Peer
 from farm.server.service import Service
+
+PACED_REPORTS = 1.0
+"""Instead of `farm.server.load.LEAST_REPORTS`: the few nodes of a world are asked for a pace."""
 
 
 class Disk:
@@ -184,10 +188,13 @@ class Server:
         self.process = Process(time, "server", chance, gone)
         self.pipes: dict[Pipe, None] = {}  # in the order of their coming
         self.reason: Exception | None = None
+        self._chance = chance
+        self._demand = 0.0
         loop: Any = self.process  # of a loop, only what a process has too is used
         self.service = Service(
             SimulatedJournal(disk), loop, self._give_up,
             wall=lambda: 1e9 + time.now, chance=chance.random,
+            cpu=lambda: self._demand, load=Load(PACED_REPORTS),
         )  # fmt: skip
         self._watch(committed)
         self.process.call_later(SWEEP_SECONDS, self._sweep)
@@ -207,6 +214,8 @@ class Server:
         self.process.kill()
 
     def _sweep(self) -> None:
+        """The server has much to do in one second and little in the next."""
+        self._demand += self._chance.choice([0.0, 0.5, 1.0, 1.0]) * SWEEP_SECONDS
         self.service.sweep()
         self.process.call_later(SWEEP_SECONDS, self._sweep)
 

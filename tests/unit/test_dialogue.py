@@ -8,7 +8,7 @@ from dialogue_talk import DIGEST, SECONDS, Talk, done, found, joined_talk
 from farm.dialogue import _at_most
 from farm.errors import ProtocolError, RequestError
 from farm.wire import leases, messages
-from farm.wire.leases import Held, Lease
+from farm.wire.leases import Held, Lease, Report
 from farm.wire.messages import MAX_CLAIMS, MAX_HELD
 
 
@@ -241,3 +241,29 @@ def test_what_is_claimed_is_no_more_than_the_server_takes():
     many = [Held(batch, [(0, 1), (2, 3)]) for batch in range(MAX_HELD + 5)]
     assert _at_most(many, MAX_CLAIMS) == many[:MAX_HELD]
     assert _at_most(many, 3) == [many[0], Held(1, [(0, 1)])]
+
+
+def test_what_came_is_told_once_in_a_pace_with_what_is_wanted():
+    talk = joined_talk()
+    talk.hear(Lease(1, [(0, 9)], 1.0, pace=2.0))
+    talk.say(now=10.0)
+    talk.hear(found(), "GetSpec")
+    done(talk, 0, 1)
+    talk.node.chunks(2, 0)
+    assert (list(talk.dialogue.say(0, now=11.9)), talk.dialogue.due) == ([], 12.0)
+    [(_, report)] = talk.dialogue.say(0, now=12.0)
+    assert isinstance(report, Report)
+    assert [part.start for part in report.parts] == [0, 1]
+    assert report.want is not None
+    assert talk.dialogue.due is None
+
+
+def test_nothing_is_due_before_the_server_has_taken_the_node_in():
+    talk = joined_talk()
+    talk.hear(Lease(1, [(0, 9)], 1.0, pace=2.0))
+    talk.say()
+    talk.hear(found(), "GetSpec")
+    done(talk, 0)
+    talk.dialogue.disconnected()
+    assert list(talk.dialogue.connected())
+    assert talk.dialogue.due is None

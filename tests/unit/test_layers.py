@@ -37,7 +37,8 @@ ALLOWED = {
     "shelf": BELOW,
     "delivery": {"shelf", "engines", "wire", "batch", *BELOW},
     "holdings": {"engines", "batch", *BELOW},
-    "node": {"delivery", "holdings", "shelf", "engines", "wire", "batch", *BELOW},
+    "pacing": BELOW,
+    "node": {"delivery", "holdings", "pacing", "shelf", "engines", "wire", "batch", *BELOW},
     "dialogue": {"node", "engines", "wire", "batch", *BELOW},
     "worker": {
         "dialogue",
@@ -68,9 +69,10 @@ ALLOWED = {
 }
 
 PURE = [
-    *ROOT.glob("batch/*.py"), ROOT / "node.py", ROOT / "delivery.py",
+    *ROOT.glob("batch/*.py"), ROOT / "node.py", ROOT / "delivery.py", ROOT / "pacing.py",
     *(ROOT / "server" / f"{name}.py" for name in (
         "ledger", "states", "schedule", "sizing", "again", "pace", "attempts", "holding", "replay",
+        "load",
     )),
 ]  # fmt: skip
 IMPURE = {

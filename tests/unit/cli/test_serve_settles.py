@@ -32,7 +32,7 @@ def test_what_is_there_when_it_is_ready_is_left_out(
         def get_server(self) -> Server:
             return self
 
-        def serve_forever(self, ready: Callable[[], None]) -> None:
+        def serve_forever(self, ready: Callable[[], None], *_: object) -> None:
             frozen.append(gc.get_freeze_count())
             ready()
             frozen.append(gc.get_freeze_count())

@@ -13,7 +13,9 @@ from benchmarks.simulation.scenarios import Account
 from benchmarks.simulation.server import Usage
 from benchmarks.simulation.tally import Tally
 
-COSTS = Costs(nodes=100, connection=1e-3, beat=1e-4, pair=5e-4, most=2500.0, memory=11e3)
+COSTS = Costs(
+    nodes=100, connection=1e-3, beat=1e-4, pair=5e-4, task=1e-4, most=5000 / 0.9, memory=11e3
+)
 
 
 def phase(name: str, nodes: int = 100, **values: float) -> Figures:
@@ -39,15 +41,20 @@ def test_costs_are_what_is_left_when_heartbeats_are_paid() -> None:
     costs = costs_of({
         "join": phase("join", server=0.5, seconds=0.4),
         "idle": phase("idle", server=0.004, beats=40.0),
-        "half": phase("half", server=0.504, beats=40.0, leases=900.0, reports=1100.0),
-        "flat": phase("flat", server=0.8, leases=1500.0, reports=2500.0),
+        "single": phase("single", server=0.254, beats=40.0, leases=450.0, reports=550.0),
+        "flat": phase("flat", server=0.9, leases=800.0, reports=1200.0, tasks=5000.0),
     })  # fmt: skip
     assert dataclasses.asdict(costs) == pytest.approx(dataclasses.asdict(COSTS))
 
 
-def test_load_grows_with_nodes_and_with_leases() -> None:
+def test_load_grows_with_nodes_and_with_tasks() -> None:
     assert COSTS.load(3000, 0.0) == pytest.approx(0.1)
-    assert COSTS.load(3000, 1000.0) == pytest.approx(0.6)
+    assert COSTS.load(3000, 400.0) == pytest.approx(0.1 + 0.2)
+
+
+def test_what_is_beyond_the_fewest_reports_costs_as_much_as_tasks_in_larger_ones() -> None:
+    assert COSTS.load(3000, 1500.0) == pytest.approx(0.1 + 500 * 5e-4 + 1000 * 1e-4)
+    assert COSTS.load(9000, 1500.0) == pytest.approx(0.3 + 900 * 5e-4 + 600 * 1e-4)
 
 
 def test_as_many_slots_fit_as_fill_the_headroom() -> None:
@@ -65,13 +72,13 @@ def test_only_phases_that_cost_what_they_ask_are_checked() -> None:
     more = [
         phase("idle", 1000, server=0.04, beats=333.0),
         phase("flat", 1000, server=0.99),
-        phase("half", 1000, server=0.6, leases=1000.0, reports=1000.0),
+        phase("half", 1000, server=0.6, leases=1000.0, reports=1000.0, tasks=3000.0),
         phase("half", 1000, server=0.95, leases=1000.0, reports=1000.0),
         phase("half", 100),
     ]
     found = checked(more, COSTS)
     assert [(check.phase, check.measured) for check in found] == [("idle", 0.04), ("half", 0.6)]
-    assert [check.predicted for check in found] == pytest.approx([1 / 30, 0.5 + 1 / 30])
+    assert [check.predicted for check in found] == pytest.approx([1 / 30, 0.5 + 0.2 + 1 / 30])
     assert "1,000 nodes, idle: heartbeats: 4% of a core" in printing.checks_text(found)
 
 
