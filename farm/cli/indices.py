@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from farm.batch.ranges import Range
+from farm.batch.rangeblocks import Range
 from farm.client.indices import merged
 from farm.errors import UsageError
 

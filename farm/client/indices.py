@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from farm.batch.ranges import LIMIT, Range, RangeSet
+from farm.batch.rangeblocks import LIMIT, Range
+from farm.batch.ranges import RangeSet
 from farm.errors import UsageError
 
 

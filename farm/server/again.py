@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from farm.batch.ranges import Range, RangeSet
+from farm.batch.rangeblocks import Range
+from farm.batch.ranges import RangeSet
 
 ELSEWHERE_SECONDS = 60.0
 """For so long a task waits for another node than the one where it failed."""

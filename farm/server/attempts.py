@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from farm.batch.ranges import LIMIT, RangeSet
+from farm.batch.rangeblocks import LIMIT
+from farm.batch.ranges import RangeSet
 from farm.batch.spec import MAX_DELAY
 from farm.server.states import Batch, Range
 from farm.wire.messages import Failure

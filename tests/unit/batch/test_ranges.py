@@ -9,8 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from farm.batch import rangeblocks
 from farm.batch import ranges as module
-from farm.batch.ranges import LIMIT, RangeSet
+from farm.batch.rangeblocks import LIMIT
+from farm.batch.ranges import RangeSet
 
 SIZE = 60
 bounds = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(lambda pair: sorted(pair))
@@ -30,7 +32,7 @@ class RangesAgainstSets(RuleBasedStateMachine):
     @initialize(block=st.sampled_from([1, 2, 5, 512]), few=st.sampled_from([1, 2, 16, 1000]))
     def with_blocks_and_merges(self, block: int, few: int) -> None:
         """So small that a few dozen indices have every kind of edge."""
-        self.patch.setattr(module, "_BLOCK", block)
+        self.patch.setattr(rangeblocks, "_BLOCK", block)
         self.patch.setattr(module, "_FEW", few)
 
     def teardown(self) -> None:
@@ -45,6 +47,22 @@ class RangesAgainstSets(RuleBasedStateMachine):
     def discard(self, bounds: list[int]) -> None:
         self.ranges.discard(*bounds)
         self.model -= set(range(*bounds))
+
+    @rule(bounds=bounds)
+    def remove(self, bounds: list[int]) -> None:
+        part = set(range(*bounds))
+        there = bool(part) and part <= self.model
+        assert self.ranges.remove(*bounds) is there
+        if there:
+            self.model -= part
+
+    @rule(which=st.integers(0, SIZE))
+    def remove_one_of_its_ranges(self, which: int) -> None:
+        parts = list(self.ranges)
+        if parts:
+            part = parts[which % len(parts)]
+            assert self.ranges.remove(*part)
+            self.model -= set(range(*part))
 
     @rule(n=st.integers(-1, 8))
     def take(self, n: int) -> None:
@@ -127,7 +145,7 @@ class RangesAgainstSets(RuleBasedStateMachine):
     @invariant()
     def blocks_are_neither_empty_nor_long(self) -> None:
         sizes = [len(starts) for starts in self.ranges._starts]
-        assert all(0 < size <= 2 * module._BLOCK for size in sizes)
+        assert all(0 < size <= 2 * rangeblocks._BLOCK for size in sizes)
         assert sum(sizes) == self.ranges.pieces
         assert sizes == [len(stops) for stops in self.ranges._stops]
         assert self.ranges._lasts == [stops[-1] for stops in self.ranges._stops]
@@ -185,7 +203,7 @@ def test_a_change_among_very_many_ranges_moves_few_of_them():
     for index in range(0, 100_000, 7):
         ranges.add(2 * index + 1, 2 * index + 2)
         ranges.discard(2 * index, 2 * index + 1)
-    assert max(map(len, ranges._starts)) <= 2 * module._BLOCK
+    assert max(map(len, ranges._starts)) <= 2 * rangeblocks._BLOCK
 
 
 @pytest.mark.parametrize("few", [1, module._FEW, 10**6])
@@ -203,7 +221,7 @@ def test_sets_of_very_many_ranges_that_interleave(few, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_changes_of_many_small_blocks(seed, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 1 + seed % 3)
+    monkeypatch.setattr(rangeblocks, "_BLOCK", 1 + seed % 3)
     monkeypatch.setattr(module, "_FEW", 1 + seed % 2 * 1000)
     chance, ranges, model = random.Random(seed), RangeSet(), set()
     for _ in range(300):
@@ -217,7 +235,7 @@ def test_changes_of_many_small_blocks(seed, monkeypatch):
             model -= set(part)
         assert indices(ranges) == sorted(model)
         assert ranges.count == len(model)
-        assert max(map(len, ranges._starts), default=0) <= 2 * module._BLOCK
+        assert max(map(len, ranges._starts), default=0) <= 2 * rangeblocks._BLOCK
         other = {chance.randrange(200) for _ in range(30)}
         apart = RangeSet((index, index + 1) for index in other)
         assert list(ranges | apart) == list(RangeSet((i, i + 1) for i in model | other))
