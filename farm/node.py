@@ -135,14 +135,16 @@ class Node:
 
     # -- to the engine ------------------------------------------------------------------------
 
-    def feed(self, engine: base.Engine) -> None:
-        """Give the engine what it is to run next."""
+    def feed(self, engine: base.Engine) -> int:
+        """Give the engine what it is to run next; how many slots are left without a chunk."""
         idle = engine.idle
-        for chunk, behind in self.chunks(idle, engine.ahead):
-            engine.submit(chunk, ahead=behind)
-            idle -= not behind
+        if any(work.pending for work in self._work.values()):
+            for chunk, behind in self.chunks(idle, engine.ahead):
+                engine.submit(chunk, ahead=behind)
+                idle -= not behind
         if idle:
             engine.take_back()
+        return idle
 
     def chunks(self, idle: int, ahead: int) -> list[tuple[base.Chunk, bool]]:
         """What to run next: chunks, and whether each goes behind a running one.
@@ -218,7 +220,8 @@ class Node:
         work = self._work.get(event.batch)
         if work is None:
             return  # dropped meanwhile
-        work.running.discard(event.start, event.stop)
+        if not work.running.remove(event.start, event.stop):
+            work.running.discard(event.start, event.stop)
         self._pacing.came(work.pace)
         self.delivery.done(event)
 

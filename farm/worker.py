@@ -184,8 +184,7 @@ class Worker:
                     self._receive()
             except (OSError, EOFError, ProtocolError) as error:
                 self._disconnected(error)
-        self._node.feed(self._engine)
-        self._speak()
+        self._speak(self._node.feed(self._engine))
 
     def _wait(self) -> list[Any]:
         """What can be read by now."""
@@ -206,14 +205,14 @@ class Worker:
             seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
         return wait_readable(waitables, seconds)
 
-    def _speak(self) -> None:
-        """Say what the server is to know, if it can be told."""
+    def _speak(self, idle: int) -> None:
+        """Say what the server is to know, if it can be told; so many slots have no chunk."""
         channel = self._channel
         if channel is None:
             return
         try:
             for number, message in self._dialogue.say(
-                self._engine.idle, lambda: channel.backlog < MAX_REPORT_BYTES, time.monotonic()
+                idle, lambda: channel.backlog < MAX_REPORT_BYTES, time.monotonic()
             ):
                 self._write(number, message)
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TypeVar
 
 from farm.errors import FarmError
@@ -16,13 +17,21 @@ class Changed(threading.Condition):
 
     One for all results: to make ten thousand of them costs next to nothing.
 
+    An interrupt (Ctrl-C) between two steps of Python that take or give back the lock would leave it
+    taken for ever, and the link's thread waiting for it. `with` therefore uses the lock itself,
+    which takes and gives back in one step.
+
     Args:
         is_bringer: whether the calling thread is the one that brings results: it cannot wait for
             them.
     """
 
+    __enter__ = property(attrgetter("_mutex.__enter__"))
+    __exit__ = property(attrgetter("_mutex.__exit__"))
+
     def __init__(self, is_bringer: Callable[[], bool] = lambda: False) -> None:
-        super().__init__()
+        self._mutex = threading.RLock()
+        super().__init__(self._mutex)
         self._is_bringer = is_bringer
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:

@@ -204,7 +204,8 @@ class ProcessEngine:
         for slot in [*self._slots.values(), *self._leaving]:
             slot.enforce(now)
         self._leftovers.enforce(now)
-        self._start_due(now)
+        if self._start_at:
+            self._start_due(now)
         events, self._events = self._events, []
         return events
 

@@ -189,6 +189,9 @@ class Slot:
         """When `enforce` must be called at the latest (`time.monotonic`)."""
         if self.doom is not None:
             return max(self.doom.kill_at, now + _DROP_SECONDS)
+        limited = self.hands and self.hands[0].timeout is not None
+        if not limited and self._drop_by is None and self._broken_by is None:
+            return None  # nearly always: this is asked with each message
         dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
         if self.hands and self.hands[0].timeout is not None:
             began = self._shown.began

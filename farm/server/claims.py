@@ -6,12 +6,12 @@ import math
 
 from farm.errors import RequestError
 from farm.server.attempts import mark_of
+from farm.server.naming import MAX_NAME
 from farm.server.states import Batch, Range
 from farm.wire.leases import Held, Join, Unheard
 from farm.wire.messages import MAX_CLAIMS
 
 MAX_SLOTS = 10_000
-MAX_NAME = 200
 
 MAX_COPIES = 16 * 1024 * 1024
 """Bytes of copies of one part, where others have done some of it in between. What is beyond is

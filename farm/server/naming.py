@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+MAX_NAME = 200
+"""Letters of the name of a node."""
+
+_STEM = MAX_NAME - len("-1000000000")
+"""Letters of it that are left where a number follows."""
+
 
 class Names:
     """The names that are in use.
@@ -28,20 +34,26 @@ class Names:
         self._taken.add(name)
 
     def take(self, wanted: str) -> str:
-        """The name that is wanted, or with the lowest number, from 2, with which it is free."""
+        """The name that is wanted, or with the lowest number, from 2, with which it is free.
+
+        Args:
+            wanted: of at most `MAX_NAME` letters, as is the name that is given. Of one that is so
+                long that no number fits behind it, the last ones give way to it.
+        """
         name = wanted
         if wanted in self._taken:
-            number = self._next.get(wanted, 2)
-            while (name := f"{wanted}-{number}") in self._taken:
+            stem = wanted[:_STEM]
+            number = self._next.get(stem, 2)
+            while (name := f"{stem}-{number}") in self._taken:
                 number += 1
-            self._next[wanted] = number + 1
+            self._next[stem] = number + 1
         self._taken.add(name)
         return name
 
     def free(self, name: str) -> None:
         """Nobody has this one any more."""
         self._taken.discard(name)
-        self._next.pop(name, None)
+        self._next.pop(name[:_STEM], None)
         first, _, number = name.rpartition("-")
         if first in self._next and number.isdecimal():
             self._next[first] = max(2, min(self._next[first], int(number)))

@@ -7,7 +7,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.server.naming import Names
+from farm.server.naming import MAX_NAME, Names
 
 COPIES = 20_000
 SECONDS = 2.0
@@ -54,6 +54,16 @@ def test_a_name_that_came_with_the_journal_is_taken() -> None:
     names = Names()
     names.add("node")
     assert names.take("node") == "node-2"
+
+
+def test_with_its_number_a_long_name_is_no_longer_than_one_may_be() -> None:
+    names, long = Names(), "x" * MAX_NAME
+    given = [names.take(long) for _ in range(1_000)]
+    assert len(set(given)) == 1_000
+    assert given[0] == long
+    assert max(map(len, given)) == MAX_NAME
+    names.free(given[1])
+    assert names.take(long) == given[1]
 
 
 def test_many_of_one_name_do_not_take_longer_each() -> None:
