@@ -110,11 +110,18 @@ class Channel:
 
     def _push(self, data: bytes) -> None:
         """Send bytes after those that wait, as far as the network takes them; with the lock."""
-        if self._backlog:
-            self._backlog += data
-            del self._backlog[: self._send(self._backlog)]
-        else:
-            self._backlog += memoryview(data)[self._send(data) :]
+        try:
+            if self._backlog:
+                self._backlog += data
+                # Cutting off the front of a bytearray does not copy the rest.
+                del self._backlog[: self._send(self._backlog)]
+            else:
+                self._backlog += memoryview(data)[self._send(data) :]
+        except OSError:
+            raise
+        except BaseException:  # Ctrl-C: nobody knows how much was sent, and what is to follow
+            self.close()
+            raise
 
     def begin(self) -> None:
         """Begin to talk: with a tunnel, its first bytes go to the server."""
@@ -126,8 +133,7 @@ class Channel:
         """Send more of the backlog; True if nothing is left of it."""
         with self._lock:
             if self._backlog:
-                # Cutting off the front of a bytearray does not copy the rest.
-                del self._backlog[: self._send(self._backlog)]
+                self._push(b"")
             return not self._backlog
 
     def _send(self, data: bytes | bytearray) -> int:

@@ -149,3 +149,29 @@ def test_a_servers_messages_may_be_as_long_as_those_it_takes(plain, taken, large
     plain.channel.take_frames(taken)
     assert plain.channel.largest == taken
     assert plain.channel._reader.limit == largest
+
+
+class Interrupted:
+    """A socket on which Ctrl-C comes when something has been sent, and before anybody knows."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sock, name)
+
+    def send(self, data: bytes) -> int:
+        self._sock.send(data)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_the_middle_of_a_frame_ends_the_connection(plain, monkeypatch):
+    """What followed would be read as the rest of it, or it would be sent twice."""
+    monkeypatch.setattr(plain.channel, "_sock", Interrupted(plain.channel._sock))
+    with pytest.raises(KeyboardInterrupt):
+        plain.channel.write(b"frame")
+    assert plain.channel.fileno() == -1
+    assert plain.heard() == b"frame"
+    assert plain.sock.recv(1) == b""
+    with pytest.raises(OSError):
+        plain.channel.write(b"next")
