@@ -37,13 +37,13 @@ def test_reports_wait_in_the_node_while_the_network_takes_nothing(tmp_path):
     node.program_ready(1, by_value=False)
     node.chunks(count, 0)
     node.events([base.Part(1, 1, i, i + 1, bytes(size), b"\0\0\0\0") for i in range(count)])
-    worker._speak()
+    worker._speak(0)
     assert size <= channel.backlog <= 3 * MAX_REPORT_BYTES
     sent = 0
     while channel.backlog > 0:
         sent += channel.backlog
         channel.backlog = 0
-        worker._speak()
+        worker._speak(0)
     assert sent >= count * size
 
 

@@ -18,7 +18,9 @@ from farm.errors import FarmError
 from farm.server import attendance
 
 BEGINNING = """
-import itertools, sys, time
+import itertools, signal, sys, time
+# In what a shell starts in its background it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from farm.client.link import Link
 from farm.client.pool import SessionPool
 from farm.client.session import Session
