@@ -220,8 +220,7 @@ class Node:
         work = self._work.get(event.batch)
         if work is None:
             return  # dropped meanwhile
-        if not work.running.remove(event.start, event.stop):
-            work.running.discard(event.start, event.stop)
+        work.running.discard(event.start, event.stop)
         self._pacing.came(work.pace)
         self.delivery.done(event)
 

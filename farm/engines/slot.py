@@ -189,14 +189,14 @@ class Slot:
         """When `enforce` must be called at the latest (`time.monotonic`)."""
         if self.doom is not None:
             return max(self.doom.kill_at, now + _DROP_SECONDS)
-        limited = self.hands and self.hands[0].timeout is not None
-        if not limited and self._drop_by is None and self._broken_by is None:
+        timeout = self.hands[0].timeout if self.hands else None
+        if timeout is None and self._drop_by is None and self._broken_by is None:
             return None  # nearly always: this is asked with each message
         dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
-        if self.hands and self.hands[0].timeout is not None:
+        if timeout is not None:
             began = self._shown.began
             # While nothing is timed a task may begin at any moment.
-            dues.append((began / 1e9 if began else now) + self.hands[0].timeout)
+            dues.append((began / 1e9 if began else now) + timeout)
         return min(dues, default=None)
 
     @property
