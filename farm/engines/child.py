@@ -57,14 +57,13 @@ def main(
     limit.measure()
     try:
         while (job := inbox.next()) is not None:
-            if job.claim():
-                if not limit.crowded(job.run.batch, job.program.memory):
-                    _run(job, shown, report, limit)
-                    if not limit.exceeded:
-                        report.finish(Finished(job.run.chunk))
-                        inbox.over()
-                        continue
-                _give_up(report)
+            if not limit.crowded(job.run.batch, job.program.memory):
+                _run(job, shown, report, limit)
+                if not limit.exceeded:
+                    report.finish(Finished(job.run.chunk))
+                    inbox.over()
+                    continue
+            _give_up(report)
     except (OSError, EOFError):  # the owner is gone
         kill_own_group()
     except MemoryError:

@@ -30,7 +30,9 @@ from farm.engines.report import Report
 from farm.engines.resolve import CoroutineRunner
 
 
-@dataclass(slots=True)
+# Compared by identity: two threads have the jobs, and a comparison that runs Python code inside of
+# a deque's method may find the deque changed.
+@dataclass(slots=True, eq=False)
 class Job:
     """A chunk with all that it needs."""
 
@@ -82,7 +84,7 @@ class Inbox:
     # -- the first thread ---------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, however long that takes; None to leave.
+        """The next job that has not been dropped, however long that takes; None to leave.
 
         Raises:
             EOFError: the owner is gone.
@@ -97,13 +99,18 @@ class Inbox:
                 continue
             job = self._jobs.get()
             if isinstance(job, Job):
-                self.began = time.monotonic()
-                if self._sleeps:
-                    self._sleeps = False
-                    self._asleep.put(None)
-                return job
-            if job is _Note.LEAVE:
+                if job.claim():
+                    self._begin()
+                    return job
+                self._report.send()  # that it was dropped, if nobody could be waited for then
+            elif job is _Note.LEAVE:
                 return None
+
+    def _begin(self) -> None:
+        self.began = time.monotonic()
+        if self._sleeps:
+            self._sleeps = False
+            self._asleep.put(None)
 
     def over(self) -> None:
         """The first thread is done with the oldest job."""
@@ -157,8 +164,8 @@ class Inbox:
             case Forget():
                 del self._programs[message.batch]
             case Drop():
-                for job in [job for job in self._open if job.run.chunk == message.chunk]:
-                    if job.claim():
+                for job in list(self._open):  # the copy is atomic, what filters it is not
+                    if job.run.chunk == message.chunk and job.claim():
                         self._open.remove(job)
                         self._report.drop(message.chunk)
             case Leave():

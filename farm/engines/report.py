@@ -130,8 +130,16 @@ class Report:
                 self._outbox += parts(encode(message))
             self._send()
 
+    def send(self) -> None:
+        """Send what is packed, however long that takes."""
+        with self._sending:
+            self._send()
+
     def drop(self, chunk: int) -> None:
-        """Send that a chunk will not begin; called by the second thread."""
+        """Send that a chunk will not begin, unless something is being sent at this moment.
+
+        Who sends then may have taken what there was before; `send` makes sure.
+        """
         with self._packing:
             self._outbox += parts(encode(Finished(chunk)))
         self.flush()

@@ -118,7 +118,7 @@ class Slot:
             message = decode_from_slot(data)
             if isinstance(message, Finished):
                 # What was dropped did not begin, and of any other chunk nothing is lost.
-                events.append(self._over(message.chunk).end(begun=False))
+                events += self._over(message.chunk)
                 waits = self.hands and self.hands[0].cancelled
                 self._drop_by = now + _DROP_SECONDS if waits else None
             elif isinstance(message, Spent):
@@ -129,11 +129,16 @@ class Slot:
             self._broken_by = now + _BROKEN_SECONDS
         return events
 
-    def _over(self, chunk: int) -> Hand:
-        """The chunk that has ended: the oldest one, or one that was dropped before it began."""
-        hand = next(hand for hand in self.hands if hand.chunk.id == chunk)
+    def _over(self, chunk: int) -> list[Event]:
+        """The oldest chunk has ended, or one was dropped before it began.
+
+        A slot that is spent may still say that it has dropped one, which has ended by then.
+        """
+        hand = next((hand for hand in self.hands if hand.chunk.id == chunk), None)
+        if hand is None:
+            return []
         self.hands.remove(hand)
-        return hand
+        return [hand.end(begun=False)]
 
     def _spent(self, now: float) -> list[Event]:
         """It exits by itself, between two tasks: nobody is to blame, and nothing else begins."""

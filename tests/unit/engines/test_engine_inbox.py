@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
 
 import pytest
 
 from farm.batch import spec as specs
 from farm.engines.inbox import Inbox
 from farm.engines.memory import MemoryLimit
-from farm.engines.messages import Drop, Leave, Run, UseProgram, encode
-from farm.engines.pipe import parts
+from farm.engines.messages import (
+    Done,
+    Drop,
+    Failure,
+    Finished,
+    Leave,
+    Run,
+    Spent,
+    UseProgram,
+    decode_from_slot,
+    encode,
+)
+from farm.engines.packing import dump_plain
+from farm.engines.pipe import Incoming, parts
 from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.report import Report
 
@@ -26,11 +39,29 @@ class Slot:
         self.owner, mine = socket.socketpair()
         self.owner.settimeout(PATIENCE)
         shown = Progress(memoryview(bytearray(SLOT_BYTES)), 0)
-        self.inbox = Inbox(mine, Report(mine, MemoryLimit(), shown))
+        self.report = Report(mine, MemoryLimit(), shown)
+        self.inbox = Inbox(mine, self.report)
         self.mine = mine
+        self._incoming = Incoming()
+        self._frames: deque[bytes] = deque()
 
     def say(self, *messages: UseProgram | Run | Drop | Leave) -> None:
         self.owner.sendall(b"".join(part for one in messages for part in parts(encode(one))))
+
+    def heard(self) -> Done | Failure | Finished | Spent:
+        """What the owner is told next."""
+        while not self._frames:
+            assert self._incoming.read(self.owner)
+            self._frames += self._incoming.frames()
+        return decode_from_slot(self._frames.popleft())
+
+    def unheard(self) -> bytes:
+        """What else has come; waits for nothing."""
+        self.owner.setblocking(False)
+        try:
+            return b"".join(self._frames) + self.owner.recv(1 << 16)
+        except BlockingIOError:
+            return b"".join(self._frames)
 
     def in_thread(self, found: list[int | None]) -> threading.Thread:
         """The first thread: puts the chunk of the next job into ``found``."""
@@ -128,10 +159,48 @@ def test_the_second_thread_does_not_sleep_beside_a_job(slot):
 
 
 def test_a_chunk_that_was_dropped_in_time_does_not_begin(slot):
-    slot.say(Run(7, 1, 0, 1), Run(8, 1, 1, 2), Drop(8))
-    assert slot.inbox.next().claim()
-    dropped = slot.inbox.next()
-    assert dropped.run.chunk == 8
-    assert not dropped.claim()
+    slot.say(Run(7, 1, 0, 1), Run(8, 1, 1, 2), Drop(8), Run(9, 1, 2, 3))
+    assert slot.inbox.next().run.chunk == 7
+    assert slot.inbox.next().run.chunk == 9
+    assert slot.heard() == Finished(8)
+    slot.inbox.over()
+    assert slot.inbox.busy
     slot.inbox.over()
     assert not slot.inbox.busy
+
+
+def test_a_chunk_that_has_begun_is_not_dropped(slot):
+    slot.say(Run(7, 1, 0, 1))
+    assert slot.inbox.next().run.chunk == 7
+    slot.say(Drop(7), Run(8, 1, 1, 2))
+    assert slot.inbox.next().run.chunk == 8
+    slot.report.finish(Finished(7))
+    assert slot.heard() == Finished(7)
+    assert slot.unheard() == b""
+
+
+def test_the_owner_is_told_what_was_dropped_while_something_was_sent(slot):
+    """The thread that drops it must not wait for the owner to read; the other one does."""
+    slot.say(Run(7, 1, 0, 1), Run(8, 1, 1, 2))
+    assert slot.inbox.next().run.chunk == 7
+    long = Failure(0, 1, "error", "E", "x" * 10_000_000, "", None, 0.0)
+
+    def run() -> None:
+        slot.report.begin(1, 0, dump_plain)
+        slot.report.fail(long)  # longer than what the pipe holds
+        slot.inbox.over()
+        slot.inbox.next()
+
+    first = threading.Thread(target=run, daemon=True)
+    first.start()
+    assert slot.owner.recv(1, socket.MSG_PEEK), "it is sending, and waits for the owner"
+    assert slot.inbox.take_over()
+    slot.say(Drop(8))
+    slot.inbox.read()
+    slot.inbox.hand_back()
+
+    assert slot.heard() == long
+    assert slot.heard() == Finished(8)
+    slot.say(Leave())
+    first.join(PATIENCE)
+    assert not first.is_alive()
