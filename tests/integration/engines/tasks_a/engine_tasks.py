@@ -111,6 +111,10 @@ def nap(index):
     time.sleep(0.01)
 
 
+def doze(seconds):
+    time.sleep(seconds)
+
+
 def mark(directory, index):
     """Leave one line for each attempt."""
     with Path(directory, "attempts").open("a") as file:
