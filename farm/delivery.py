@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import array
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from farm.batch.ranges import RangeSet
 from farm.engines import base
 from farm.shelf import Kept, Shelf
+from farm.unable import UNHEARD
 from farm.wire.frames import MAX_FRAME
 from farm.wire.leases import Failed, Held, Part, Report, Unheard
 from farm.wire.messages import MAX_ITEMS, Failure
@@ -156,6 +157,24 @@ class Delivery:
         told = self._told.pop(number, None)
         if told is not None:
             self._let_go(told.parts)
+
+    def refused(self, number: int, once: Callable[[int], bool]) -> None:
+        """The server will never take a report: somebody runs its tasks again, if that may be.
+
+        Args:
+            number: the report's.
+            once: whether the tasks of a batch must not run twice; they are lost then.
+        """
+        told = self._told.pop(number, None)
+        if told is None:
+            return
+        self._let_go(told.parts)
+        lost = [(part.batch, i) for part in told.parts for i in range(part.start, part.stop)]
+        # What was refused as lost, too, is not said for ever.
+        lost += [(f.batch, f.index) for f in told.failed if f.failure != UNHEARD]
+        for batch, index in lost:
+            if once(batch):
+                self.failed(batch, index, 0.0, UNHEARD)
 
     def _let_go(self, parts: Iterable[Finished]) -> None:
         for part in parts:

@@ -9,6 +9,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+import msgspec
+
+from farm import unable
 from farm.batch import spec as specs
 from farm.engines import base
 from farm.errors import FarmError, ProtocolError, RequestError
@@ -45,7 +48,11 @@ class Hands(Protocol):
     """What the dialogue has done on the machine."""
 
     def add_program(self, program: base.Program) -> None:
-        """Make a batch known to the engine."""
+        """Make a batch known to the engine.
+
+        Raises:
+            ValueError: it cannot read what the batch runs.
+        """
 
     def forget_program(self, batch: int) -> None:
         """Nothing of the batch will be run any more."""
@@ -169,9 +176,7 @@ class Dialogue:
     def start_anew(self) -> None:
         """It is another server: what the last one gave is nothing to this one."""
         for batch in {*self.node.batches, *self._programs}:
-            self.node.dropped(batch)
-            self._hands.kill(batch)
-            self._forget(batch)
+            self._drop(batch)
 
     # -- from the server ----------------------------------------------------------------------
 
@@ -207,9 +212,7 @@ class Dialogue:
             case Drain():
                 self.node.drain()
             case Dropped():
-                self.node.dropped(body.batch)
-                self._hands.kill(body.batch)
-                self._forget(body.batch)
+                self._drop(body.batch)
 
     def _refused(self, number: int, asked: Message | None, refusal: Refused) -> None:
         log.error("the server refused %s: %s", type(asked).__name__, refusal.text)
@@ -220,15 +223,31 @@ class Dialogue:
             raise ProtocolError(refusal.text)
         if isinstance(asked, Report):
             # It will not be taken later either. As the node joins anew it does not claim these
-            # tasks any more, so that somebody runs them again.
-            self.node.delivery.acknowledged(number)
+            # tasks any more, so that somebody runs them again who may.
+            self.node.delivery.refused(number, self.node.is_once)
             raise ProtocolError(refusal.text)
-        if isinstance(asked, GetSpec | GetBlock):
-            self.node.dropped(asked.batch)
-        if isinstance(asked, GetCode):
+        self._cannot_have(asked, refusal)
+
+    def _cannot_have(self, asked: Message | None, refusal: Refused) -> None:
+        """What some tasks need is not to be had: they have failed, and all else goes on."""
+        if isinstance(asked, GetSpec | GetBlock) and refusal.code == "unknown-batch":
+            self._drop(asked.batch)
+        elif isinstance(asked, GetBlock):
+            tasks = refusal.tasks or (asked.index, asked.index + 1)
+            self.node.fail_pending(asked.batch, unable.without_arguments(refusal), tasks)
+            self.node.not_asked(asked.batch, asked.index)
+        elif isinstance(asked, GetSpec):
+            self.node.give_up(asked.batch, unable.without_program(refusal))
+        elif isinstance(asked, GetCode):
             for batch in self._waiting_for(asked.digest):
                 del self._specs[batch]
-                self.node.dropped(batch)
+                self.node.give_up(batch, unable.without_program(refusal))
+
+    def _drop(self, batch: int) -> None:
+        """Nobody wants any more of a batch."""
+        self.node.dropped(batch)
+        self._hands.kill(batch)
+        self._forget(batch)
 
     def _found_spec(self, found: SpecFound) -> Iterator[tuple[int, Message]]:
         if found.batch not in self.node.needs_program():
@@ -257,8 +276,14 @@ class Dialogue:
 
     def _add_program(self, found: SpecFound) -> None:
         directory = self._hands.code_directory(found.digest) if found.digest else None
-        self._hands.add_program(base.Program(found.batch, found.spec, found.digest, directory))
-        spec = specs.decode(found.spec)
+        try:
+            spec = specs.decode(found.spec)
+            self._hands.add_program(base.Program(found.batch, found.spec, found.digest, directory))
+        except (ValueError, msgspec.DecodeError) as error:
+            log.error("the program of batch %d cannot be read: %s", found.batch, error)  # noqa: TRY400
+            self.node.give_up(found.batch, unable.unreadable(error))
+            self._drop_code(found.digest)
+            return
         self._traits[found.batch] = spec.space is None, not spec.options.rerun
         self._programs[found.batch] = found.digest
         self._ready(found.batch)
@@ -271,7 +296,9 @@ class Dialogue:
         self._hands.forget_program(batch)
         self._specs.pop(batch, None)
         self._traits.pop(batch, None)
-        digest = self._programs.pop(batch, "")
+        self._drop_code(self._programs.pop(batch, ""))
+
+    def _drop_code(self, digest: str) -> None:
         if digest and digest not in self._programs.values():
             self._hands.drop_code(digest)
 

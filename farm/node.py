@@ -17,10 +17,7 @@ from farm.holdings import Work
 from farm.pacing import Pacing
 from farm.shelf import MemoryShelf, Shelf
 from farm.wire.leases import Held, Lease, Want, remaining, worth
-from farm.wire.messages import Block, Failure
-
-CHUNK_SECONDS = 0.04
-"""Work in one chunk: short enough to have one more ready behind it without hoarding."""
+from farm.wire.messages import Block, Failure, Range
 
 AHEAD_SECONDS = 0.05
 """A chunk is put behind a running one only if it is shorter than this."""
@@ -33,8 +30,6 @@ MAX_UNDELIVERED = 256 * 1024 * 1024
 
 MAX_IDLE_BATCHES = 64
 """Batches whose programs are kept although the node has no work of them."""
-
-_MEAN_WEIGHT = 0.3
 
 
 class Node:
@@ -110,6 +105,31 @@ class Node:
             del self._chunks[chunk.id]
             self._dying[chunk.id] = batch
 
+    def fail_pending(self, batch: int, reason: Failure, within: Range | None = None) -> None:
+        """Tasks that have not begun never can: they have failed, all or those ``within``."""
+        work = self._work.get(batch)
+        if work is None:
+            return
+        self._pacing.came(0.0)
+        for start, stop in work.pending.intersection(*within) if within else list(work.pending):
+            work.pending.discard(start, stop)
+            for index in range(start, stop):
+                self.delivery.failed(batch, index, 0.0, reason)
+
+    def not_asked(self, batch: int, index: int) -> None:
+        """The block that holds ``index`` does not come."""
+        if batch in self._work:
+            self._work[batch].asked.discard(index)
+
+    def give_up(self, batch: int, reason: Failure) -> None:
+        """A batch whose program is not there yet cannot be run: what there is of it has failed."""
+        self.fail_pending(batch, reason)
+        self._work.pop(batch, None)
+
+    def is_once(self, batch: int) -> bool:
+        """Whether the tasks of a batch must not run twice, as far as the node knows."""
+        return batch in self._work and self._work[batch].once
+
     def drop(self, held: Iterable[Held]) -> None:
         """Of what was presented, this is not wanted: forget what has not begun."""
         for claim in held:
@@ -164,7 +184,7 @@ class Node:
                 behind = not idle
                 if behind and work.once:
                     break  # what waits in a slot that dies may have begun
-                if behind and self._size(work) * work.mean >= AHEAD_SECONDS:
+                if behind and work.chunk_size(self.slots) * work.mean >= AHEAD_SECONDS:
                     break
                 chunk = self._cut(work)
                 if chunk is None:
@@ -174,28 +194,13 @@ class Node:
                 idle -= not behind
         return chosen
 
-    def _size(self, work: Work) -> int:
-        """Tasks in the next chunk: `CHUNK_SECONDS` of work, fewer as the lease runs out."""
-        if work.mean <= 0.0 or work.once:
-            return 1
-        worth = int(CHUNK_SECONDS / work.mean)
-        return max(1, min(worth, -(-work.pending.count // (2 * self.slots))))
-
     def _cut(self, work: Work) -> base.Chunk | None:
-        """The next chunk, of consecutive indices; None if its arguments are not there yet."""
-        start = work.pending.first
-        block = work.block_of(start) if work.by_value else None
-        if work.by_value and block is None:
+        """The next chunk; None if its arguments are not there yet."""
+        cut = work.cut(self.slots)
+        if cut is None:
             return None
-        size = self._size(work)
-        if block is not None:
-            size = min(size, block.stop - start)
-        (start, stop), *rest = work.pending.take(size)
-        for part in rest:
-            work.pending.add(*part)
-        work.running.add(start, stop)
         self._last_chunk += 1
-        chunk = base.Chunk(self._last_chunk, work.batch, start, stop, block)
+        chunk = base.Chunk(self._last_chunk, work.batch, *cut)
         self._chunks[chunk.id] = chunk
         return chunk
 
@@ -208,8 +213,6 @@ class Node:
                 continue
             match event:
                 case base.Part():
-                    seconds = sum(array.array("f", event.seconds))
-                    self._learn(event.batch, event.stop - event.start, seconds)
                     self._part(event)
                 case base.Failed():
                     self._failure(event)
@@ -220,6 +223,7 @@ class Node:
         work = self._work.get(event.batch)
         if work is None:
             return  # dropped meanwhile
+        work.learn(event.stop - event.start, sum(array.array("f", event.seconds)))
         work.running.discard(event.start, event.stop)
         self._pacing.came(work.pace)
         self.delivery.done(event)
@@ -259,13 +263,6 @@ class Node:
         for index in range(start, stop):
             self.delivery.failed(batch, index, 0.0, Failure("lost", "", text, ""))
 
-    def _learn(self, batch: int, tasks: int, seconds: float) -> None:
-        """How long tasks of a batch took, all together."""
-        work = self._work.get(batch)
-        if work is not None and tasks:
-            mean = max(seconds / tasks, 1e-9)
-            work.mean += (mean - work.mean) * (_MEAN_WEIGHT if work.mean else 1.0)
-
     # -- to the server ------------------------------------------------------------------------
 
     def missing_blocks(self) -> list[tuple[int, int]]:
@@ -284,10 +281,15 @@ class Node:
             idle: slots without a chunk, after `chunks` was carried out.
         """
         wanted = (self._free(idle), idle)
-        if not wanted[0] or (wanted[0] <= self._wanted[0] and wanted[1] <= self._wanted[1]):
+        if not self._is_more(wanted):
             return None
         self._wanted = wanted
         return Want(*wanted, self._ahead if self._pacing.pace else 0.0)
+
+    def _is_more(self, wanted: tuple[int, int]) -> bool:
+        """Whether the server does not know yet that so much is wanted."""
+        free, idle = wanted
+        return free > 0 and (free > self._wanted[0] or idle > self._wanted[1])
 
     @property
     def _ahead(self) -> float:
@@ -327,7 +329,11 @@ class Node:
         """
         if not self._pacing.keeps(now) or self.draining or self.delivery.presses:
             return False
-        return not idle or any(work.pending for work in self._work.values())
+        if idle and not any(work.pending for work in self._work.values()):
+            return False
+        if self._is_more((self._free(idle), idle)):
+            self._pacing.came(self._pacing.pace)  # else nobody would wake up to say so
+        return True
 
     @property
     def due(self) -> float | None:

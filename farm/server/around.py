@@ -22,6 +22,7 @@ class Info:
     ended: float = 0.0
     reason: str = ""
     seq: int = 0  # of the batch's newest outcome
+    size: int | None = None  # bytes that a client has sent of it; of one from before, not known
 
 
 @dataclass(frozen=True, slots=True)

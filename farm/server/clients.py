@@ -57,58 +57,58 @@ class Clients:
     def __init__(self, core: Core, max_batch: int = DEFAULTS.max_batch) -> None:
         self._core = core
         self._max_batch = max_batch
-        self._sizes: dict[int, int] = {}  # bytes, of open batches
 
     def submit(self, peer: Peer, number: int, request: Submit) -> None:
         """Journal a new batch, unless this submission is known."""
         core = self._core
-        core.check_writable()
         batch = core.tokens.get(request.token)
         known = batch is not None
-        if batch is None:
+        if batch is None:  # what was taken once is taken, whether it can be written yet or not
+            core.check_writable()
             _check_submission(request)
             size = len(request.spec) + sum(map(len, request.files.values())) + _size(request.blocks)
             self._check_size(size)
             batch = core.next_batch()
-            if request.open:
-                self._sizes[batch] = size
             row = BatchRow(
                 batch, request.token, request.name, request.total, request.options,
                 request.digest, core.wall(), open=request.open, paused=request.paused,
                 reason=IMPORTING if request.paused else "",
             )  # fmt: skip
             core.submit(row, request.spec, request.files, request.blocks)
+            core.infos[batch].size = size
         self._answer(peer, number, Submitted(batch, known))
 
     def append(self, peer: Peer, number: int, request: Append) -> None:
         """More blocks for an open batch."""
         core = self._core
-        core.check_writable()
         state = core.ledger.batches.get(request.batch)
         if state is None:
             raise RequestError("unknown-batch", f"there is no batch {request.batch}")
         if core.infos[request.batch].token == QUEUE_TOKEN:
             raise RequestError("bad-request", "calls are put into the task queue one by one")
         if state.cancelled:
-            self._sizes.pop(request.batch, None)
             raise RequestError("cancelled", f"batch {request.batch} was cancelled")
         _check_blocks(request.blocks)
-        # One that is sent again, because its answer was lost, adds nothing.
+        # One that is sent again, because its answer was lost, adds nothing: it is answered when
+        # what it added the first time is written.
         new = [block for block in request.blocks if block.stop > state.total]
-        size = self._size_of(request.batch) + _size(new)
-        self._check_size(size)
-        core.grow(request.batch, request.blocks, close=request.close)
-        if state.open:
-            self._sizes[request.batch] = size
-        else:
-            self._sizes.pop(request.batch, None)
+        if new or (request.close and state.open):
+            core.check_writable()
+            self._grow(request, new)
         # More may follow before this is heard; only the last one is waited for.
         acknowledge = peer.reply if request.close else peer.acknowledge
         core.answer(lambda: acknowledge(number, Done()))
 
+    def _grow(self, request: Append, new: list[Block]) -> None:
+        """Take the blocks that are new, as far as the batch may have them."""
+        size = self._size_of(request.batch) + _size(new)
+        self._check_size(size)
+        self._core.grow(request.batch, request.blocks, close=request.close)
+        self._core.infos[request.batch].size = size
+
     def _size_of(self, batch: int) -> int:
         """Bytes of a batch that is open; of one from before a restart, those in the journal."""
-        known = self._sizes.get(batch)
+        known = self._core.infos[batch].size
         return self._core.journal.size(batch) if known is None else known
 
     def _check_size(self, size: int) -> None:
@@ -222,7 +222,8 @@ class Clients:
             peer.waiters.discard(waiter)
             peer.answer(number, make)
 
-        waiter = self._core.wait(batch, seconds, ready, answer, peer.who)
+        others = len(peer.waiters)
+        waiter = self._core.wait(batch, seconds, ready, answer, peer.who, others)
         if waiter is not None:
             peer.waiters.add(waiter)
 

@@ -115,7 +115,7 @@ class Core(Turns):
                 raise RequestError("closed", f"batch {batch} takes no more: it was {reason}")
             if block.start == state.total:
                 self.journal.add_block(batch, block)
-                self._blocks.put(batch, block)  # it may be asked for before it is journalled
+                self._blocks.put(batch, block)  # it will be asked for soon
                 self.ledger.extend(batch, block.stop)
             elif block.stop > state.total:
                 raise RequestError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import sqlite3
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Journal(Removal):
         self.has_new_batch = False
         """Whether a batch waits for `commit`: its id is not sure to be its own."""
         self._large: list[_Large] = []  # of what waits
+        self._new_blocks: dict[int, list[Block]] = {}  # by batch, those that wait
         self._summing = False
         super().__init__(self._open(directory, durability))
         try:
@@ -165,6 +167,7 @@ class Journal(Removal):
         self._payloads.keep()
         self._pending.clear()
         self._large.clear()
+        self._new_blocks.clear()
         self.has_new_batch = False
         if self._summing:
             self._shares.clear()
@@ -224,6 +227,15 @@ class Journal(Removal):
             "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?)",
             batch, block.start, block.stop, *self._kept(batch, block.payload),
         )  # fmt: skip
+        self._new_blocks.setdefault(batch, []).append(block)
+
+    def block(self, batch: int, index: int) -> Block | None:
+        """See `Reader.block`; one that waits for `commit` is leased, and so to be had, already."""
+        new = self._new_blocks.get(batch, [])
+        at = bisect_right(new, index, key=lambda block: block.start) - 1
+        if at >= 0 and index < new[at].stop:
+            return new[at]
+        return super().block(batch, index)
 
     def close_batch(self, batch: int, total: int) -> None:
         """An open batch gets no more tasks; while it is open, its blocks say how many it has."""

@@ -7,8 +7,10 @@ it holds. It is given up when nothing was heard of it for `farm.server.ledger.SI
 from __future__ import annotations
 
 import array
+import functools
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
@@ -16,8 +18,10 @@ from farm.printable import in_line
 from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.inline import inline_blocks
 from farm.server.naming import Names
 from farm.server.networks import network_of
+from farm.server.nodelist import listed
 from farm.server.nodestate import NodeState
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict, size_of
@@ -37,7 +41,9 @@ from farm.wire.leases import (
     Want,
     remaining,
 )
-from farm.wire.messages import MAX_ITEMS, Block, Done, GetNodes, NodeInfo, Nodes, Range
+from farm.wire.messages import MAX_ITEMS, Done, GetNodes, Nodes
+
+log = logging.getLogger("farm.server")
 
 BEAT_SECONDS = 3.0
 SWEEP_SECONDS = 1.0
@@ -45,15 +51,8 @@ SWEEP_SECONDS = 1.0
 
 _MAX_SHOWN = 60  # characters of a node's name in the log
 
-PAGE_NODES = 500
-"""Nodes in one list: some 10 microseconds each."""
-
 MAX_GONE = 100
 """Nodes that have gone and are still listed."""
-
-INLINE_BLOCK = 16 * 1024
-INLINE_TOTAL = 256 * 1024
-"""Bytes of blocks that travel with a lease, each and all together; others are asked for."""
 
 
 class NodeDesk:
@@ -207,21 +206,7 @@ class NodeDesk:
 
     def _listed(self, after: int) -> Nodes:
         known = self._nodes | {node.id: node for node in self._gone}
-        page = sorted(node for node in known if node > after)[:PAGE_NODES]
-        now = self._now
-        return Nodes([self._info(known[node], now) for node in page])
-
-    def _info(self, node: NodeState, now: float) -> NodeInfo:
-        ledger, known = self._core.ledger, self._held(node)
-        held = [ledger.batches[b].leased[node.id].count for b in known.batches] if known else []
-        up = now - node.joined if known else node.joined
-        heard = known.heard if known else node.heard
-        state = "draining" if known and known.draining else node.state
-        return NodeInfo(
-            node.id, node.name, node.address, state, node.slots,
-            min(node.slots, sum(held)), node.done, node.failed, now - heard, up,
-            node.version, node.python,
-        )  # fmt: skip
+        return listed(self._core.ledger, known, after, self._now)
 
     def drain_node(self, peer: Peer, number: int, request: DrainNode) -> None:
         """Somebody wants a node to finish what runs and to leave."""
@@ -281,21 +266,28 @@ class NodeDesk:
             if node.peer is None or (barren and not node.idle):
                 continue
             grant = self._core.lease(node.id, node.token, node.want, node.idle, node.ahead)
-            if grant is not None:
-                self._send(node, node.peer, grant)
-                tasks = size_of(grant.ranges)
-                node.ahead += tasks * grant.mean / node.slots
-                left = remaining(node.want, node.idle, tasks)
-                self._wants_nothing(node)
-                if left[0]:  # of another batch, after those that have had nothing yet
-                    node.want, node.idle = left
-                    self._wanting[node.id] = node
-                    waiting.append(node)
-            else:  # there may be something, but not for this node
+            if grant is None:  # there may be something, but not for this node
                 barren = ledger.for_idle_alone
+                continue
+            send = functools.partial(self._send, node, node.peer, grant)
+            if not self._attempt(send, node, node.peer, grant):
+                continue
+            if self._still_wants(node, grant):  # of another batch, after those that had nothing yet
+                waiting.append(node)
+
+    def _still_wants(self, node: NodeState, grant: Grant) -> bool:
+        """A node was given some of what it wanted; whether it wants more."""
+        tasks = size_of(grant.ranges)
+        node.ahead += tasks * grant.mean / node.slots
+        left = remaining(node.want, node.idle, tasks)
+        self._wants_nothing(node)
+        if left[0]:
+            node.want, node.idle = left
+            self._wanting[node.id] = node
+        return bool(left[0])
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
-        blocks = self._inline_blocks(grant.batch, grant.ranges)
+        blocks = inline_blocks(self._core.block, grant.batch, grant.ranges)
         lease = Lease(grant.batch, grant.ranges, grant.mean, blocks, grant.pace)
         batch = self._core.ledger.batches[grant.batch]
         if not batch.binding:
@@ -309,24 +301,26 @@ class NodeDesk:
                 tasks = size_of(grant.ranges)
                 self._want(node, Want(node.want + tasks, node.idle + tasks))
 
-        self._core.answer(push)  # who has it is journalled before
+        def attempt() -> None:
+            self._attempt(push, node, peer, grant)
 
-    def _inline_blocks(self, batch: int, ranges: list[Range]) -> list[Block]:
-        """The first blocks of a lease, as long as they are small."""
-        found: list[Block] = []
-        size = 0
-        for start, stop in ranges:
-            index = start
-            while index < stop:
-                block = self._core.block(batch, index)
-                if block is None or len(block.payload) > INLINE_BLOCK:
-                    return found
-                size += len(block.payload)
-                if size > INLINE_TOTAL:
-                    return found
-                found.append(block)
-                index = block.stop
-        return found
+        self._core.answer(attempt)  # who has it is journalled before
+
+    def _attempt(self, send: Callable[[], None], node: NodeState, peer: Peer, grant: Grant) -> bool:
+        """Tell a node of its lease; whether that could be done, and it costs no other node its own.
+
+        Nobody would ever run what a node holds and was not told of. On its next connection it says
+        anew what it wants.
+        """
+        try:
+            send()
+        except Exception:
+            log.exception("a lease of batch %d cannot be sent, and is taken back", grant.batch)
+            self._core.give_back(node.id, grant.batch, grant.ranges)
+            self._wants_nothing(node)
+            peer.close()
+            return False
+        return True
 
     def report(self, peer: Peer, number: int, request: Report) -> None:
         """Journal what came of a node's leases."""

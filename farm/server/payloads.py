@@ -35,10 +35,11 @@ DIRECTORY_NAME = "payloads"
 _MOST_BUFFERS = 1024
 """Of one system call (IOV_MAX of Linux)."""
 
-_MARK_BYTES = 8
+MARK_BYTES = 8
 """Behind each payload stands its size: a hole in a damaged file is not taken for a payload."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -62,6 +63,7 @@ class Payloads(Protocol):
         """A payload.
 
         Raises:
+            sqlite3.OperationalError: it cannot be read for now.
             sqlite3.DatabaseError: it is not there.
         """
 
@@ -118,8 +120,8 @@ class PayloadFiles:
         buffers, places, at = [], [], 0
         for payload in payloads:
             places.append(at)
-            buffers += [payload, len(payload).to_bytes(_MARK_BYTES, "little")]
-            at += len(payload) + _MARK_BYTES
+            buffers += [payload, len(payload).to_bytes(MARK_BYTES, "little")]
+            at += len(payload) + MARK_BYTES
         try:
             file = self._open(batch, make=True)
             begin, end = self._ahead.setdefault(batch, (file.end, file.end))
@@ -155,10 +157,12 @@ class PayloadFiles:
         try:
             descriptor = self._open(batch).descriptor
             found = _read(descriptor, size, place)
-            mark = _read(descriptor, _MARK_BYTES, place + size)
+            mark = _read(descriptor, MARK_BYTES, place + size)
         except OSError as error:
+            if error.errno in _PASSING:
+                raise _refused(error) from error
             raise _damaged(batch, _reason(error)) from error
-        if len(found) < size or mark != size.to_bytes(_MARK_BYTES, "little"):
+        if len(found) < size or mark != size.to_bytes(MARK_BYTES, "little"):
             raise _damaged(batch, f"there is none of {size:,} bytes at {place:,}")
         return found
 

@@ -19,9 +19,6 @@ from farm.wire.messages import Message, Refused
 
 log = logging.getLogger("farm.server")
 
-MAX_WAITERS = 1000
-"""Requests of one connection that may be held back at a time."""
-
 MAX_UNMADE = 32
 """Answers of one connection that may wait to be made, before its further requests do."""
 
@@ -108,8 +105,6 @@ class Peer:
 
     def _serve(self, number: int, request: Message) -> None:
         permits.check(self.role, type(request).__name__)
-        if len(self.waiters) >= MAX_WAITERS:
-            raise RequestError("busy", f"{MAX_WAITERS} requests of this connection wait")
         self._handlers[type(request)](self, number, request)
 
     def answer(self, number: int, make: Callable[[], Message]) -> None:

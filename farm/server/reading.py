@@ -11,7 +11,7 @@ import msgspec
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
-from farm.server.payloads import Payloads
+from farm.server.payloads import MARK_BYTES, Payloads
 from farm.wire.messages import Block, Failure, Outcome, Range
 
 PAGE_BYTES = 1024 * 1024
@@ -210,11 +210,14 @@ class Reader:
         return spec + blocks
 
     def named(self, batch: int) -> int:
-        """Where the last payload ends that rows name in the batch's file; 0 if they name none."""
+        """Where the last payload that rows name in the batch's file ends, its mark included.
+
+        0 if they name none.
+        """
         ends = (
             self._one(
-                f"SELECT place + size FROM {table} WHERE batch = ? AND place IS NOT NULL"  # noqa: S608 - its tables
-                " ORDER BY place DESC LIMIT 1", batch,
+                f"SELECT place + size + {MARK_BYTES} FROM {table}"  # noqa: S608 - its tables
+                " WHERE batch = ? AND place IS NOT NULL ORDER BY place DESC LIMIT 1", batch,
             )
             for table in ("outcomes", "blocks")
         )  # fmt: skip
@@ -236,6 +239,15 @@ class Reader:
             return None
         start, stop, payload, place, size = row
         return Block(start, stop, self._payload(batch, payload, place, size))
+
+    def block_range(self, batch: int, index: int) -> Range | None:
+        """The tasks whose arguments are in the block that holds ``index``; None without one."""
+        found: Range | None = self._db.execute(
+            "SELECT start, stop FROM blocks WHERE batch = ? AND start <= ?"
+            " ORDER BY start DESC LIMIT 1",
+            (batch, index),
+        ).fetchone()
+        return found if found is not None and index < found[1] else None
 
     def _payload(self, batch: int, payload: bytes, place: int | None, size: int | None) -> bytes:
         if place is None or size is None:

@@ -33,9 +33,10 @@ MAX_PENDING_BYTES = 256 * 1024 * 1024
 """Records, and bytes of results in them, that may wait for a journal that cannot be written; then
 requests are refused."""
 
-
+MAX_WAITERS = 1000
 MAX_WAITING = 10_000
-"""Requests of the holders of one key that are held back: each is looked at with each change."""
+"""Requests that are held back, of one connection and of the holders of one key: each is looked at
+with each change."""
 
 QUIET_SECONDS = 0.0002
 """Since the last turn of the loop ended; before that, several requests may be written together."""
@@ -256,10 +257,19 @@ class Turns:
         ready: Callable[[], bool],
         answer: Callable[[], None],
         who: str = "",
+        others: int = 0,
     ) -> Waiter | None:
         """Call ``answer`` when ``ready`` is true after a commit, or after ``seconds``.
 
         None if there is nothing to wait for (NaN is no time to wait).
+
+        Args:
+            batch: whose changes are waited for.
+            seconds: see above.
+            ready: see above.
+            answer: see above.
+            who: whoever asks.
+            others: requests of the same connection that are held back already.
 
         Raises:
             RequestError: too many of the same wait already.
@@ -267,6 +277,8 @@ class Turns:
         if not seconds > 0 or (not self.journal.pending and ready()):
             self.tell(answer)
             return None
+        if others >= MAX_WAITERS:
+            raise RequestError("busy", f"{MAX_WAITERS:,} requests of this connection wait")
         if self.waiters.number[who] >= MAX_WAITING:
             raise RequestError("busy", f"{MAX_WAITING:,} requests of this key or certificate wait")
         waiter = Waiter(batch, ready, answer, who)

@@ -79,10 +79,15 @@ class Done(Message):
 
 
 class Refused(Message):
-    """The request was not carried out: a stable code, and a sentence for people."""
+    """The request was not carried out: a stable code, and a sentence for people.
+
+    What the server has lost is refused as ``damaged``: it will not be there later either. Then
+    ``tasks`` are those that need it, where that is known and it is not needed by the whole batch.
+    """
 
     code: str
     text: str
+    tasks: Range | None = None
 
 
 # -- clients ----------------------------------------------------------------------------------

@@ -223,3 +223,29 @@ def test_results_on_the_disk_are_reported_as_those_in_memory(tmp_path):
     delivery.acknowledged(3)
     assert shelf._in_file == shelf._in_memory == delivery.bytes == 0
     shelf.close()
+
+
+def test_of_a_report_that_is_never_taken_only_what_must_not_run_twice_is_told(delivery, shelf):
+    done(delivery, 0, 1)
+    done(delivery, 5, batch=2)
+    delivery.failed(2, 7, 0.5, ERROR)
+    delivery.failed(1, 3, 0.5, ERROR)
+    delivery.report(1)
+    delivery.refused(1, lambda batch: batch == 2)
+    assert (delivery.bytes, len(shelf.dropped)) == (0, 3)
+    report = delivery.report(2)
+    assert report.parts == []
+    assert [(f.batch, f.index, f.failure.kind) for f in report.failed] == [
+        (2, 5, "lost"), (2, 7, "lost"),
+    ]  # fmt: skip
+    assert report.failed[1].mark not in (1, 2), "it is another failure than that which was refused"
+
+
+def test_what_is_refused_as_lost_too_is_not_told_for_ever(delivery):
+    done(delivery, 0)
+    delivery.report(1)
+    delivery.refused(1, lambda _: True)
+    delivery.report(2)
+    delivery.refused(2, lambda _: True)
+    delivery.refused(2, lambda _: True)
+    assert delivery.empty

@@ -203,20 +203,11 @@ def test_work_whose_program_or_arguments_are_refused_is_forgotten(talk, kind):
     if kind == "GetBlock":
         talk.hear(found(by_value=True), "GetSpec")
         talk.say()
+    talk.hands.did.clear()
     talk.hear(messages.Refused("unknown-batch", "there is no batch 1"), kind)
     assert talk.node.held() == []
     assert talk.say() == []
-
-
-def test_work_whose_code_is_refused_is_forgotten(talk):
-    for batch in (1, 2):
-        talk.hear(Lease(batch, [(0, 5)]))
-    (first, _), (second, _) = talk.dialogue.say(0)
-    ((number, _),) = talk.dialogue.hear(first, found(1, digest=DIGEST))
-    list(talk.dialogue.hear(second, found(2, digest=DIGEST)))
-    list(talk.dialogue.hear(number, messages.Refused("bad-request", "no files are known")))
-    assert talk.node.held() == []
-    assert list(talk.dialogue.say(2)) == [(0, leases.Want(2, 2))]
+    assert talk.hands.did == [("kill", 1), ("forget", 1)]
 
 
 def test_a_refusal_of_nothing_that_was_asked_changes_nothing(talk):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from farm import holdings
 from farm.engines.base import Block
-from farm.holdings import MAX_BLOCKS, Work
+from farm.holdings import MAX_AHEAD, MAX_BLOCKS, Work
 
 
 def work(*pending: tuple[int, int]) -> Work:
@@ -18,22 +18,62 @@ def work(*pending: tuple[int, int]) -> Work:
     return made
 
 
-def test_the_blocks_that_are_kept_have_a_bound() -> None:
-    held = work((0, 1000))
+def test_of_the_blocks_that_nothing_needs_the_newest_are_kept() -> None:
+    held = work((500, 510))
     for start in range(MAX_BLOCKS + 10):
         held.keep(Block(start, start + 1, b""))
     assert list(held.blocks) == list(range(10, MAX_BLOCKS + 10))
 
 
-def test_and_so_have_their_bytes_but_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_those_that_are_needed_the_furthest_ahead_go_where_they_are_too_many() -> None:
+    held = work((0, 2 * MAX_AHEAD))
+    for start in range(MAX_AHEAD + 1):
+        held.keep(Block(start, start + 1, b""))
+    kept = len(held.blocks)
+    assert list(held.blocks) == list(range(kept))
+    assert MAX_AHEAD // 2 < kept <= MAX_AHEAD
+
+
+def test_before_them_those_go_that_nothing_needs() -> None:
+    held = work((0, MAX_AHEAD))
+    for start in range(MAX_AHEAD):
+        held.keep(Block(start, start + 1, b""))
+    held.pending.discard(1, MAX_AHEAD // 2)
+    held.keep(Block(MAX_AHEAD, MAX_AHEAD + 1, b""))
+    assert {0, MAX_AHEAD // 2, MAX_AHEAD - 1} <= held.blocks.keys()
+    assert len(held.blocks) <= MAX_AHEAD
+
+
+def test_none_that_came_with_a_lease_is_asked_for_again() -> None:
+    """As many as the node has slots for, and more than nothing but the newest would leave."""
+    held = work((0, 1000))
+    for start in range(1000):
+        held.keep(Block(start, start + 1, b"x" * 100))
+    asked = []
+    while held.pending:
+        asked += held.to_ask(33)
+        assert held.cut(16) is not None
+    assert asked == []
+    assert len(held.blocks) == 1000
+
+
+def test_those_of_many_slots_are_all_ahead() -> None:
+    held = work((0, 1000))
+    for start in range(2 * 100 + 1):
+        held.keep(Block(start, start + 1, b""))
+    assert list(held.to_ask(2 * 100 + 1)) == []
+
+
+def test_their_bytes_have_a_bound_but_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdings, "MAX_BLOCK_BYTES", 100)
     held = work((0, 10))
-    for start, size in ((0, 60), (1, 40), (2, 1), (3, 200)):
+    for start, size, kept in ((1, 60, [1]), (2, 40, [1, 2]), (3, 1, [1, 2]), (0, 200, [0])):
         held.keep(Block(start, start + 1, bytes(size)))
-        assert sum(len(block.payload) for block in held.blocks.values()) <= max(100, size)
-        assert start in held.blocks
+        assert list(held.blocks) == kept, "what is needed first is there"
+    held.pending.discard(0, 1)
     held.keep(Block(4, 5, b"x"))
     assert list(held.blocks) == [4]
+    assert (held.block_of(4), held.block_of(0), held.block_of(5)) == (Block(4, 5, b"x"), None, None)
 
 
 def test_a_block_that_comes_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:

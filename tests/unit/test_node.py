@@ -10,7 +10,8 @@ import pytest
 from farm import delivery
 from farm import node as module
 from farm.engines import base
-from farm.node import CHUNK_SECONDS, MAX_IDLE_BATCHES, Node
+from farm.holdings import CHUNK_SECONDS
+from farm.node import MAX_IDLE_BATCHES, Node
 from farm.wire.leases import Failed, Held, Lease, Part, Unheard, Want
 from farm.wire.messages import Block
 

@@ -153,3 +153,15 @@ def test_tasks_that_outlast_a_pace_are_not_asked_for_ahead() -> None:
     node.program_ready(1, by_value=False)
     assert node.chunks(1, 0)
     assert node.want(0) is None
+
+
+def test_what_is_wanted_and_kept_is_due_although_nothing_came() -> None:
+    """The loop would look around by itself only after seconds."""
+    paced = Paced()
+    assert paced.keeps(0.1)
+    assert paced.node.due is None, "the server knows what is wanted"
+    paced.node.lease(Lease(1, [(12, 13)], 1.0, pace=2 * PACE))  # for which more has to wait
+    assert (paced.keeps(0.2), paced.node.due) == (True, 2 * PACE)
+    assert not paced.keeps(2 * PACE)
+    paced.said(2 * PACE)
+    assert paced.node.due is None

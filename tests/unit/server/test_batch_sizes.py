@@ -8,6 +8,7 @@ from farm_service import SPEC, World
 from farm.batch import shipment
 from farm.batch.spec import Options
 from farm.limits import Limits
+from farm.wire.controls import Forget
 from farm.wire.messages import Append, Block, Cancel, Done, Message, Refused, Submit, Submitted
 
 ROOM = 1000
@@ -88,12 +89,10 @@ def test_a_server_that_was_started_again_goes_on_counting(world):
     assert is_too_large(world.ask(Append(1, [block(3, 1)])))
 
 
-def test_batches_that_grow_no_more_are_not_counted(world):
+def test_of_a_batch_that_was_forgotten_no_size_is_kept_however_it_ended(world):
     world.ask(submission(block(0, 400), open=True))
-    world.ask(Append(1, [block(1, 1)], True))
-    world.ask(Append(1, [block(1, 1)], True))
-    two = Submit("t2", "b2", 0, Options(), SPEC, open=True)
-    assert world.ask(two) == Submitted(2)
-    world.ask(Cancel("2"))
-    assert world.refused(Append(2, [block(0, 1)])) == "cancelled"
-    assert world.service._clients._sizes == {}
+    world.ask(Append(1, [block(1, 1)]))
+    world.ask(Cancel("1"))
+    assert world.ask(Forget(1)) == Done()
+    kept = [held for held in vars(world.service._clients).values() if isinstance(held, dict)]
+    assert not any(held for held in kept)

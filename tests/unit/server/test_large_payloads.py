@@ -292,6 +292,15 @@ def test_it_goes_after_a_restart_too(world):
     assert not file_of(world.journal, gone).exists()
 
 
+def test_a_payload_ends_behind_its_mark(journal):
+    add_batch(journal)
+    for index, size in enumerate((LARGE, LARGE + 1)):
+        add(journal, index, size)
+    journal.commit()
+    assert journal.named(1) == file_of(journal).stat().st_size
+    assert journal.named(2) == 0
+
+
 def test_what_cannot_be_removed_yet_goes_later(world, monkeypatch):
     gone = done_batch(world)
 

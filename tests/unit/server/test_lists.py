@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from farm_service import World
 
-from farm.server import clients, nodes
+from farm.server import clients, nodelist
 from farm.wire.leases import Join, Leave
 from farm.wire.messages import GetNodes, ListBatches
 
@@ -13,7 +13,7 @@ from farm.wire.messages import GetNodes, ListBatches
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.setattr(clients, "PAGE_ENTRIES", 3)
-    monkeypatch.setattr(nodes, "PAGE_NODES", 3)
+    monkeypatch.setattr(nodelist, "PAGE_NODES", 3)
     made = World(tmp_path)
     yield made
     made.kill()

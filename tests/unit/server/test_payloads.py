@@ -76,7 +76,8 @@ class Machine(RuleBasedStateMachine):
         )
 
     def named(self, batch: int) -> int:
-        return max((at + len(payload) for at, payload in self.kept.get(batch, [])), default=0)
+        ends = (at + len(payload) + module.MARK_BYTES for at, payload in self.kept.get(batch, []))
+        return max(ends, default=0)
 
     @rule(batch=BATCHES, payloads=PAYLOADS)
     def append(self, batch: int, payloads: list[bytes]) -> None:
@@ -87,7 +88,7 @@ class Machine(RuleBasedStateMachine):
     def append_and_fail(
         self, batch: int, payloads: list[bytes], number: int, data: st.DataObject
     ) -> None:
-        size = sum(map(len, payloads)) + module._MARK_BYTES * len(payloads)
+        size = sum(map(len, payloads)) + module.MARK_BYTES * len(payloads)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "pwritev", failing(number, data.draw(st.integers(0, size - 1))))
             with pytest.raises(sqlite3.OperationalError):

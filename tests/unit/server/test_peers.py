@@ -9,10 +9,22 @@ import pytest
 from farm_service import World
 
 from farm.errors import ProtocolError
-from farm.server import peers
+from farm.server import peers, turns
 from farm.wire import codec
 from farm.wire.leases import Join, Joined, Want
-from farm.wire.messages import Done, GetNodes, GetSpec, GetStatus, Hello, Nodes, Refused, Welcome
+from farm.wire.messages import (
+    Append,
+    Block,
+    Cancel,
+    Done,
+    GetNodes,
+    GetSpec,
+    GetStatus,
+    Hello,
+    Nodes,
+    Refused,
+    Welcome,
+)
 
 UNREAD = msgspec.msgpack.encode([7, ["GetStatus", 5]])
 """Request 7, whose reference is no text."""
@@ -84,15 +96,19 @@ def test_who_wants_no_answer_learns_by_the_connections_end_that_it_was_not_heard
     assert (line.sent, line.pushed, line.closed) == ({}, [], True)
 
 
-def test_who_waits_for_very_much_is_busy(world, monkeypatch):
-    monkeypatch.setattr(peers, "MAX_WAITERS", 3)
-    world.submit(1)
+def test_who_waits_for_very_much_is_busy_where_it_would_wait_for_more(world, monkeypatch):
+    monkeypatch.setattr(turns, "MAX_WAITERS", 3)
+    batch = world.submit(0, open=True)
     for _ in range(3):
-        world.send(world.peer, GetStatus("1", 10.0))
+        world.send(world.peer, GetStatus(str(batch), 10.0))
     world.clock.turn()
-    assert world.refused(GetNodes()) == "busy"
-    world.clock.pass_time(10.1)
+    assert world.refused(GetStatus(str(batch), 10.0)) == "busy"
     assert isinstance(world.ask(GetNodes()), Nodes)
+    assert world.ask(GetStatus(str(batch))).batch == batch, "this waits for nothing"
+    assert world.ask(Append(batch, [Block(0, 1, b"items")])) == Done()
+    assert world.ask(Cancel(str(batch))).state == "cancelled"
+    world.clock.pass_time(10.1)
+    assert len(world.peer.waiters) == 0
 
 
 def test_who_has_much_to_read_gets_more_as_it_reads(world, line):

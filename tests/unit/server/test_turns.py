@@ -138,7 +138,8 @@ def test_what_is_to_be_journalled_is_refused_and_may_be_sent_again(farm):
     farm.report(2, 0)
     farm.turn()
     submission = messages.Submit("u", "c", 4, specs.Options(), SPEC)
-    for request in (submission, messages.Cancel("1"), messages.Append(1, [])):
+    further = messages.Append(1, [messages.Block(4, 5, b"items")])
+    for request in (submission, messages.Cancel("1"), further):
         with pytest.raises(RequestError, match=r"cannot write its journal .*nothing was taken"):
             farm.ask(farm.client, 2, request)
     farm.make_room()

@@ -1,0 +1,46 @@
+"""What a node reports of tasks that it cannot begin, or whose outcome nobody will take. Pure.
+
+What cannot be had now cannot be had later: such tasks have failed, so that their batch ends and the
+node goes on with the others.
+"""
+
+from __future__ import annotations
+
+from farm.wire.messages import Failure, Refused
+
+UNHEARD = Failure(
+    "lost", "",
+    "the server refused the report of what came of this task, and the batch says `rerun: false`: "
+    "it has run, and is not run again. The node's log says why", "",
+)  # fmt: skip
+"""Of a task that must not run twice."""
+
+
+def without_arguments(refusal: Refused) -> Failure:
+    """The server refuses the block with a task's arguments."""
+    return _failed("BlockError", "the arguments of this task cannot be had", refusal)
+
+
+def without_program(refusal: Refused) -> Failure:
+    """The server refuses what a batch runs, or its files."""
+    return _failed("ProgramError", "the program of this batch cannot be had", refusal)
+
+
+def unreadable(error: Exception) -> Failure:
+    """This node cannot read what a batch runs.
+
+    As a crash, because it may be this machine's fault alone: others try it, if there are some.
+    """
+    text = (
+        f"this node cannot read the program of the batch ({error}), and has not begun this task. "
+        "Give the node the same version of farm as the server"
+    )
+    return Failure("crash", "ProgramError", text, "")
+
+
+def _failed(type_name: str, what: str, refusal: Refused) -> Failure:
+    text = (
+        f"{what} from the server, so that it was not begun: {refusal.text}. Restore the server's "
+        "data directory from a backup and `farm retry` the batch, or submit it again"
+    )
+    return Failure("error", type_name, text, "")

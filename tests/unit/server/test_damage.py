@@ -1,0 +1,147 @@
+"""What was lost of a batch's arguments is refused for good, and all else goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from farm_service import SPEC, Hand, World
+
+from farm.batch.spec import Options
+from farm.server.blocks import BlockCache
+from farm.server.peers import Peer
+from farm.wire.leases import GetCode, Lease, Want
+from farm.wire.messages import Append, Block, GetBlock, GetSpec, Refused, Submit
+
+LARGE = b"x" * 100_000
+FILE_ERRORS = [(errno.EIO, "damaged"), (errno.EACCES, "damaged"), (errno.EMFILE, "journal"),
+               (errno.ENOMEM, "journal")]  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    made = World(tmp_path)
+    yield made
+    made.kill()
+    assert made.given_up == []
+
+
+def by_value(world: World, *blocks: Block) -> int:
+    submit = Submit(
+        "s/t", "by-value", blocks[-1].stop, Options(), SPEC, blocks=list(blocks), open=True
+    )
+    return world.ask(submit).batch
+
+
+def harm(world: World) -> None:
+    """Take the end of every large payload, as a loss of power may."""
+    for path in (world.journal.path.parent / "payloads").rglob("*"):
+        if path.is_file():
+            os.truncate(path, 1000)
+
+
+def test_a_damaged_block_is_refused_for_good_with_the_tasks_that_need_it(world, caplog):
+    batch = by_value(world, Block(0, 4, LARGE), Block(4, 6, b"small"))
+    harm(world)
+    answer = world.ask(GetBlock(batch, 2))
+    assert (answer.code, answer.tasks) == ("damaged", (0, 4))
+    assert f"the file of large payloads of batch {batch}: there is none of" in answer.text
+    assert str(world.journal.path.parent) not in answer.text
+    assert world.ask(GetBlock(batch, 4)) == Block(4, 6, b"small")
+    assert "what a batch needs cannot be read from the journal: malformed" in caplog.text
+
+
+@pytest.mark.parametrize(("number", "code"), FILE_ERRORS)
+def test_what_may_be_readable_later_is_no_damage(world, monkeypatch, number, code):
+    batch = by_value(world, Block(0, 4, LARGE))
+
+    def fail(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fail)
+        assert world.ask(GetBlock(batch, 0)).code == code
+    assert world.ask(GetBlock(batch, 0)) == Block(0, 4, LARGE)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(sqlite3.DatabaseError("database disk image is malformed"), "damaged"),
+     (sqlite3.OperationalError("disk I/O error"), "journal"),
+     (sqlite3.ProgrammingError("Cannot operate on a closed database."), "journal")],
+    ids=["damage", "for now", "closed"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "request_", [GetSpec(1), GetBlock(1, 0), GetCode("0" * 64)], ids=lambda r: type(r).__name__
+)
+def test_a_page_of_the_database_is_told_likewise(world, monkeypatch, request_, error, code):
+    by_value(world, Block(0, 4, b"items"))
+
+    def fail(*_: object) -> None:
+        raise error
+
+    for name in ("spec", "block", "block_range", "code"):
+        monkeypatch.setattr(world.journal, name, fail)
+    answer = world.ask(request_)
+    assert isinstance(answer, Refused)
+    assert (answer.code, answer.tasks) == (code, None)
+
+
+def test_a_lease_whose_blocks_cannot_be_read_is_told_and_costs_the_others_nothing(world):
+    batch = by_value(world, Block(0, 4, LARGE))
+    world.restart()
+    harm(world)
+    healthy = world.submit(4)
+    first, second = Hand(world, "first", 4), Hand(world, "second", 4)
+    leases = first.want() + second.want()
+    assert sorted(leases) == [(batch, [(0, 4)]), (healthy, [(0, 4)])]
+    holder = first if first.leases == [(batch, [(0, 4)])] else second
+    assert [told.blocks for told in holder.pushed if isinstance(told, Lease)] == [[]]
+    holder.report(batch, failed=[0, 1, 2, 3])
+    world.ask(Append(batch, [], True))
+    assert world.status(batch).state == "failed"
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+def test_a_lease_that_cannot_be_sent_is_taken_back_and_given_to_another(
+    world, monkeypatch, caplog, rerun
+):
+    first, second = Hand(world, "first", 2), Hand(world, "second", 2)
+    for hand in (first, second):
+        world.send(hand.peer, Want(2, 2))
+    push = Peer.push
+
+    def fail(peer: Peer, body) -> None:
+        if peer is first.peer and isinstance(body, Lease):
+            raise ValueError("no")
+        push(peer, body)
+
+    monkeypatch.setattr(Peer, "push", fail)
+    batch = world.submit(2, rerun=rerun)
+    world.clock.turn()
+    assert (first.leases, second.leases) == ([], [(batch, [(0, 2)])])
+    assert first.peer._connection.closed, "so that the node says anew what it wants"
+    assert f"a lease of batch {batch} cannot be sent" in caplog.text
+    second.report(batch, done=[(0, 2)])
+    assert world.status(batch).state == "done"
+
+
+def test_a_block_is_to_be_had_until_it_is_journalled_however_many_came_after_it(world):
+    """It is leased ahead of the commit, which may take its time where the disk is full."""
+    batch = by_value(world, Block(0, 1, b"first"))
+    world.core._blocks = BlockCache(limit=10)
+    world.fill_disk()
+    new = [Block(start, start + 1, bytes([65 + start]) * 30_000) for start in (1, 2, 3)]
+    world.send(world.peer, Append(batch, new))
+    world.clock.turn()
+    assert world.core.stalled
+    for block in new:
+        assert world.ask(GetBlock(batch, block.start)) == block
+    assert world.refused(GetBlock(batch, 4)) == "bad-request"
+    world.make_room()
+    world.clock.pass_time(2.0)
+    assert world.ask(GetBlock(batch, 1)) == new[0]
+    assert world.journal._new_blocks == {}

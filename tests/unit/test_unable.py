@@ -1,0 +1,170 @@
+"""What a node cannot begin has failed, each task with the reason, and all else goes on."""
+
+from __future__ import annotations
+
+import pytest
+from dialogue_talk import DIGEST, FILES, Talk, done, found, joined_talk
+
+from farm.errors import ProtocolError
+from farm.wire import leases, messages
+from farm.wire.leases import Held, Lease, Report
+from farm.wire.messages import GetBlock, GetSpec, Refused
+
+
+@pytest.fixture
+def talk():
+    return joined_talk()
+
+
+def failures(told: list[messages.Message]) -> list[leases.Failed]:
+    return [failed for report in told if isinstance(report, Report) for failed in report.failed]
+
+
+def tasks(told: list[messages.Message]) -> list[tuple[int, int]]:
+    return [(failed.batch, failed.index) for failed in failures(told)]
+
+
+def by_value(talk: Talk, *, rerun: bool = True) -> None:
+    """A lease whose first block is asked for."""
+    talk.hear(Lease(1, [(0, 6), (8, 9)]))
+    talk.say()
+    talk.hear(found(by_value=True, rerun=rerun), "GetSpec")
+    assert talk.say() == [GetBlock(1, 0)]
+
+
+# -- arguments --------------------------------------------------------------------------------
+
+
+def test_all_tasks_of_a_block_that_was_lost_have_failed_and_the_others_go_on(talk):
+    by_value(talk)
+    talk.hear(Refused("damaged", "malformed: it is gone", tasks=(0, 4)), "GetBlock")
+    told = talk.say()
+    assert tasks(told) == [(1, 0), (1, 1), (1, 2), (1, 3)]
+    (reason, *others) = {failed.failure.text for failed in failures(told)}
+    assert (failures(told)[0].failure.kind, others) == ("error", [])
+    assert "cannot be had from the server" in reason
+    assert "malformed: it is gone" in reason
+    assert "farm retry" in reason
+    assert GetBlock(1, 4) in told
+    talk.hear(messages.Block(4, 9, b"items"), "GetBlock")
+    assert [(c.start, c.stop) for c, _ in talk.node.chunks(9, 0)] == [(4, 5), (5, 6), (8, 9)]
+
+
+@pytest.mark.parametrize("code", ["damaged", "bad-request", "new-one"])
+def test_where_nobody_knows_which_tasks_it_is_the_one_that_was_asked_for(talk, code):
+    by_value(talk)
+    talk.hear(Refused(code, "no"), "GetBlock")
+    told = talk.say()
+    assert tasks(told) == [(1, 0)]
+    assert GetBlock(1, 1) in told, "the next one is asked for"
+
+
+def test_a_task_that_is_tried_again_asks_again(talk):
+    by_value(talk)
+    talk.hear(Refused("damaged", "gone", tasks=(0, 9)), "GetBlock")
+    assert len(tasks(talk.say())) == 7
+    talk.hear(Lease(1, [(0, 1)]))
+    assert talk.say() == [GetBlock(1, 0)]
+    talk.hear(messages.Block(0, 9, b"items"), "GetBlock")
+    assert [chunk.start for chunk, _ in talk.node.chunks(1, 0)] == [0]
+
+
+@pytest.mark.parametrize("code", ["journal", "internal", "busy"])
+def test_what_may_be_had_later_is_kept(talk, code):
+    by_value(talk)
+    with pytest.raises(ProtocolError):
+        talk.hear(Refused(code, "not now"), "GetBlock")
+    assert talk.node.held() == [Held(1, [(0, 6), (8, 9)])]
+    assert tasks(talk.say()) == []
+
+
+def test_what_runs_of_the_batch_goes_on_and_is_told(talk):
+    by_value(talk, rerun=False)
+    talk.hear(messages.Block(0, 2, b"items"), "GetBlock")
+    chunks = talk.node.chunks(2, 0)
+    assert GetBlock(1, 2) in talk.say()
+    talk.hands.did.clear()
+    talk.hear(Refused("damaged", "gone", tasks=(2, 9)), "GetBlock")
+    assert talk.hands.did == []
+    assert tasks(talk.say()) == [(1, 2), (1, 3), (1, 4), (1, 5), (1, 8)]
+    done(talk, *(chunk.start for chunk, _ in chunks))
+    (report,) = talk.say()
+    assert [part.start for part in report.parts] == [0, 1]
+
+
+# -- programs ---------------------------------------------------------------------------------
+
+
+def test_work_whose_program_is_refused_has_failed_and_is_not_asked_for_again(talk):
+    talk.hear(Lease(1, [(0, 3)]))
+    talk.say()
+    talk.hear(Refused("damaged", "malformed"), "GetSpec")
+    told = talk.say()
+    assert tasks(told) == [(1, 0), (1, 1), (1, 2)]
+    assert "the program of this batch cannot be had" in failures(told)[0].failure.text
+    assert talk.say() == []
+    talk.hear(Lease(1, [(3, 4)]))
+    assert talk.say() == [GetSpec(1)], "of another lease it is asked for anew"
+
+
+def test_work_whose_code_is_refused_has_failed(talk):
+    for batch in (1, 2):
+        talk.hear(Lease(batch, [(0, 2)]))
+    (first, _), (second, _) = talk.dialogue.say(0)
+    ((number, _),) = talk.dialogue.hear(first, found(1, digest=DIGEST))
+    list(talk.dialogue.hear(second, found(2, digest=DIGEST)))
+    list(talk.dialogue.hear(number, Refused("bad-request", "no files are known")))
+    assert tasks(talk.say()) == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert list(talk.dialogue.say(2)) == [(0, leases.Want(2, 2))]
+
+
+@pytest.mark.parametrize("digest", ["", DIGEST])
+def test_a_program_that_this_node_cannot_read_is_tried_by_others_and_the_node_goes_on(talk, digest):
+    talk.hear(Lease(1, [(0, 2)]))
+    talk.say()
+    unread = messages.SpecFound(1, "b", 10, b"\xc1", digest)
+    asked = talk.hear(unread, "GetSpec")
+    if digest:
+        assert asked == [leases.GetCode(DIGEST)]
+        talk.hear(leases.Code(FILES), "GetCode")
+    told = talk.say()
+    assert [(failed.index, failed.failure.kind) for failed in failures(told)] == [
+        (0, "crash"), (1, "crash"),
+    ]  # fmt: skip
+    assert "the same version of farm" in failures(told)[0].failure.text
+    assert not talk.node.draining
+    assert talk.hands.code == set(), "nothing needs it"
+    talk.work(2, count=1)
+    assert [chunk.batch for chunk, _ in talk.node.chunks(1, 0)] == [2]
+
+
+def test_so_is_one_that_the_engine_cannot_read(talk):
+    def refuse(program):
+        raise ValueError("what is this?")
+
+    talk.hands.add_program = refuse
+    talk.work(count=1)
+    (failed,) = failures(talk.say())
+    assert "what is this?" in failed.failure.text
+
+
+# -- reports ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+def test_what_must_not_run_twice_is_lost_where_its_report_is_never_taken(talk, rerun):
+    talk.hear(Lease(1, [(0, 5)]))
+    talk.say()
+    talk.hear(found(rerun=rerun), "GetSpec")
+    done(talk, 0)
+    talk.say()
+    with pytest.raises(ProtocolError, match="no part"):
+        talk.hear(Refused("bad-request", "no part"), "Report")
+    talk.dialogue.disconnected()
+    (joining,) = talk.connect()
+    assert joining.held == [Held(1, [(1, 5)])]
+    assert [unheard.index for unheard in joining.failed] == ([] if rerun else [0])
+    told = failures(talk.say())
+    assert [(failed.index, failed.failure.kind) for failed in told] == (
+        [] if rerun else [(0, "lost")]
+    )
