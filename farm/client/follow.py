@@ -11,6 +11,7 @@ import pickle
 from typing import TYPE_CHECKING, Any, Protocol
 
 from farm.client.asking import meaning
+from farm.client.once import Reply
 from farm.client.outcome import RemoteTraceback, expand, values_of
 from farm.errors import FarmError, ProtocolError, RequestError
 from farm.wire import messages
@@ -53,11 +54,21 @@ class Follower:
         self._request = messages.GetOutcomes(batch, 0, follow=True)
 
     def start(self) -> None:
-        """Ask for everything that was recorded, and will be."""
+        """Ask for everything that was recorded, and will be.
+
+        A batch that cannot be followed is cancelled: nobody would hear what comes of it.
+        """
         try:
             self._link.follow(self._request, self)
         except FarmError as error:
+            self._cancel()
             self._taker.end(error)
+
+    def _cancel(self) -> None:
+        try:
+            self._link.tell(messages.Cancel(str(self._batch)), Reply())
+        except FarmError as error:
+            log.debug("batch %d was not cancelled: %s", self._batch, error)
 
     # -- as a `farm.client.link.Stream` -------------------------------------------------------
 
@@ -82,18 +93,22 @@ class Follower:
 
     def _hand_over(self, outcomes: list[messages.Outcome]) -> None:
         for outcome in outcomes:
-            if outcome.failure is not None:
-                self._taker.put_error(outcome.start, _raised(outcome))
-                continue
-            try:
-                values = values_of(outcome)
-            except Exception as error:
-                # Unpickling results runs what they are made of, which may raise anything.
-                log.debug("results of batch %d cannot be unpickled: %r", self._batch, error)
-                for index in range(outcome.start, outcome.stop):
-                    self._taker.put_error(index, error)
+            came = self._read(outcome)
+            if isinstance(came, list):
+                self._taker.put(outcome.start, came)
             else:
-                self._taker.put(outcome.start, values)
+                for index in range(outcome.start, outcome.stop):
+                    self._taker.put_error(index, came)
+
+    def _read(self, outcome: messages.Outcome) -> list[Any] | BaseException:
+        """The values of its tasks, or why there are none."""
+        try:
+            return values_of(outcome) if outcome.failure is None else _raised(outcome)
+        except BaseException as error:
+            # Unpickling runs what results and exceptions are made of, which may raise anything, and
+            # all that is on this link waits for this thread.
+            log.debug("outcomes of batch %d cannot be read: %r", self._batch, error)
+            return error
 
 
 def _raised(outcome: messages.Outcome) -> BaseException:

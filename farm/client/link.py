@@ -12,10 +12,12 @@ import os
 import secrets
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from farm.client.once import Once, Reply
+from farm.client.outbox import Outbox
+from farm.client.putoff import PutOff
 from farm.errors import (
     ConfigError,
     FarmError,
@@ -30,7 +32,7 @@ from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
 from farm.wire.greeting import Reprieve, greet, pause_before
-from farm.wire.messages import Message, Refused, Welcome
+from farm.wire.messages import Cancel, Message, Refused, Welcome
 from farm.wire.opening import connect
 
 log = logging.getLogger("farm.client")
@@ -38,15 +40,14 @@ log = logging.getLogger("farm.client")
 MAX_ASKED = 10_000
 """Requests that may be unanswered at a time."""
 
-BUSY_PAUSE = 0.2
-BUSY_SECONDS = 30.0
-"""A request that the server is too busy for is sent again after a pause, for so long."""
+SPARE_ASKED = 1_000
+"""Further ones that cancel a batch: what cannot be followed must not run on."""
 
 _IDLE_SECONDS = 60.0
 
 
 class Answer(Protocol):
-    """Where an answer goes: a `Future`, or whoever takes one after the other."""
+    """Where an answer goes: a `Reply`, or whoever takes one after the other."""
 
     def set_result(self, body: Message, /) -> None:
         """It has come."""
@@ -60,6 +61,23 @@ class Stream(Answer, Protocol):
 
     def goes_on(self, body: Message) -> bool:
         """Whether another answer follows this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that is unanswered.
+
+    Args:
+        request: as it is sent again after a break.
+        answer: where its answer goes.
+        stream: the same, where there are several.
+        told: set when the answer, or that none will come, has been told.
+    """
+
+    request: Message
+    answer: Answer
+    stream: Stream | None
+    told: Once = field(default_factory=Once)
 
 
 class Link:
@@ -80,16 +98,14 @@ class Link:
         self.session = secrets.token_hex(8)
         """What all its connections say they are of."""
         self._connections = itertools.count(1)
-        self._asked: dict[int, tuple[Message, Answer]] = {}
-        self._streams: dict[int, Stream] = {}  # those of them that are answered several times
-        self._busy: dict[int, float] = {}  # requests refused for now -> until when they are sent
-        self._again: deque[tuple[float, int]] = deque()  # when to send which of them next
+        self._asked: dict[int, _Asked] = {}
+        self._put_off = PutOff()  # the reader's
         self._lock = threading.Lock()
-        self._closed = threading.Event()
+        self._closed = Once()
         self._reason: FarmError | None = None  # why it was given up
         self._pid = os.getpid()
         self.welcome: Welcome | None = None
-        self._channel = self._connect()
+        self._outbox = Outbox(self._connect())
         self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
         self._reader.start()
 
@@ -110,6 +126,10 @@ class Link:
         return channel
 
     @property
+    def _channel(self) -> Channel:
+        return self._outbox.channel
+
+    @property
     def largest(self) -> int:
         """Bytes of the longest message that the server takes."""
         return self._channel.largest
@@ -119,16 +139,15 @@ class Link:
         """Whether the link's own thread asks this: while that waits, no answer comes."""
         return threading.current_thread() is self._reader
 
-    def ask(self, request: Message) -> Future[Message]:
-        """Send a request, and wait until it is on its way; its answer is the future's result.
+    def ask(self, request: Message) -> Reply:
+        """Send a request, and wait until it is on its way; its answer is the reply's result.
 
-        The future's exception is a `RequestError` if the server refuses, another `FarmError` if
-        the link is given up. Its callbacks are called by the link's own thread: they must not wait.
+        That is an error if the server refuses (`RequestError`), or the link is given up.
         """
-        future: Future[Message] = Future()
-        self.tell(request, future)
+        reply = Reply()
+        self.tell(request, reply)
         self.drain()
-        return future
+        return reply
 
     def tell(self, request: Message, answer: Answer) -> None:
         """Send a request; nothing is waited for, so that whoever calls this may have a lock.
@@ -153,26 +172,37 @@ class Link:
             raise FarmError("this session belongs to another process: connect again after a fork")
         number = next(self._numbers)
         frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
-        with self._lock:
-            if self._closed.is_set():
-                raise self._reason or FarmError("this session is closed")
-            if len(self._asked) >= MAX_ASKED:
-                raise FarmError(f"{MAX_ASKED} requests are unanswered already")
-            self._asked[number] = (request, answer)
-            if stream is not None:
-                self._streams[number] = stream
-            channel = self._channel
-            if len(frame) > channel.largest:
-                del self._asked[number]
-                self._streams.pop(number, None)
-                raise UsageError(
-                    f"a message of {len(frame):,} bytes; the server takes at most "
-                    f"{channel.largest:,} (`farm serve --max-frame`)"
-                )
+        outbox = self._outbox
         try:
-            channel.write(frame)
+            with self._lock:
+                outbox = self._outbox
+                self._check(request, len(frame))
+                self._asked[number] = _Asked(request, answer, stream)
+            self._put(outbox, number, request, frame)
+        except BaseException:
+            # Ctrl-C: it counts as asked, and nobody knows how much of it was sent. The next
+            # connection sends it whole.
+            if number in self._asked:
+                outbox.channel.close()
+            raise
+
+    def _check(self, request: Message, size: int) -> None:
+        """Whether a request may be sent; with the lock."""
+        if self._closed.is_set():
+            raise self._reason or FarmError("this session is closed")
+        if len(self._asked) >= MAX_ASKED + SPARE_ASKED * isinstance(request, Cancel):
+            raise FarmError(f"{MAX_ASKED} requests are unanswered already")
+        if size > self.largest:
+            raise UsageError(
+                f"a message of {size:,} bytes; the server takes at most {self.largest:,} "
+                "(`farm serve --max-frame`)"
+            )
+
+    def _put(self, outbox: Outbox, number: int, request: Message, frame: bytes) -> None:
+        try:
+            outbox.put(number, request, frame)
         except OSError as error:
-            self._broken(channel, error)
+            self._broken(outbox.channel, error)
 
     def drain(self) -> None:
         """Wait until what was asked is on its way, so that nobody outruns the network.
@@ -181,11 +211,11 @@ class Link:
         """
         if self.is_own_thread:
             return
-        channel = self._channel
+        outbox = self._outbox
         try:
-            channel.drain()
+            outbox.drain()
         except OSError as error:
-            self._broken(channel, error)
+            self._broken(outbox.channel, error)
 
     def _broken(self, channel: Channel, error: OSError) -> None:
         """The reader sees the same, connects again and sends what is unanswered."""
@@ -194,9 +224,11 @@ class Link:
 
     def settle(self, seconds: float) -> None:
         """Wait until everything is answered that is answered once, or for so many seconds."""
+        deadline = time.monotonic() + seconds
         with self._lock:
-            asked = [one for _, one in self._asked.values() if isinstance(one, Future)]
-        wait(asked, seconds)
+            asked = [one for one in self._asked.values() if one.stream is None]
+        for one in asked:
+            one.told.wait(deadline - time.monotonic())
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
         """Send a request and wait for its answer.
@@ -218,7 +250,7 @@ class Link:
         try:
             while not self._closed.is_set():
                 try:
-                    self._read(self._channel)
+                    self._read(self._outbox)
                 except (EOFError, OSError, ProtocolError) as error:
                     self._channel.close()
                     if not self._closed.is_set():
@@ -231,59 +263,39 @@ class Link:
             self._give_up(FarmError(f"the link to {self.address} has failed: {error!r}"))
             raise
 
-    def _read(self, channel: Channel) -> None:
+    def _read(self, outbox: Outbox) -> None:
         while not self._closed.is_set():
-            if channel.wait(self._idle_seconds()):
-                for frame in channel.read():
+            is_sent = outbox.push()
+            seconds = self._put_off.seconds(time.monotonic(), _IDLE_SECONDS)
+            if outbox.channel.wait(seconds, or_sent=not is_sent):
+                for frame in outbox.channel.read():
                     self._answer(*codec.decode_reply(frame))
-            self._send_again(channel)
+            self._send_again(outbox)
 
-    def _idle_seconds(self) -> float:
-        if not self._again:
-            return _IDLE_SECONDS
-        return max(0.0, self._again[0][0] - time.monotonic())
-
-    def _send_again(self, channel: Channel) -> None:
-        """Send what the server was too busy for."""
-        now = time.monotonic()
-        while self._again and self._again[0][0] <= now:
-            number = self._again.popleft()[1]
+    def _send_again(self, outbox: Outbox) -> None:
+        """Send what the server has put off."""
+        for number in self._put_off.due(time.monotonic()):
             with self._lock:
-                request, _ = self._asked.get(number, (None, None))
-            if request is not None:
-                channel.write(codec.encode(number, request))
-
-    def _is_to_wait(self, number: int, body: Message) -> bool:
-        """Whether a request is to be sent once more, a little later.
-
-        The server was too busy for it, or for one that it follows: they keep their order.
-        """
-        if not isinstance(body, Refused) or body.code not in ("busy", "early"):
-            self._busy.pop(number, None)
-            return False
-        now = time.monotonic()
-        if now > self._busy.setdefault(number, now + BUSY_SECONDS):
-            del self._busy[number]
-            return False
-        self._again.append((now + BUSY_PAUSE, number))
-        return True
+                asked = self._asked.get(number)
+            if asked is not None:
+                outbox.put(number, asked.request, codec.encode(number, asked.request))
 
     def _answer(self, number: int, body: Message) -> None:
-        if self._is_to_wait(number, body):
+        known = self._asked.get(number)
+        request = None if known is None else known.request
+        if self._put_off.takes(number, request, body, time.monotonic()):
             return
         with self._lock:
-            stream = self._streams.get(number)
-            if stream is not None and stream.goes_on(body):
-                answer: Answer | None = stream
-            else:
-                _, answer = self._asked.pop(number, (None, None))
-                self._streams.pop(number, None)
-        if answer is None:
+            asked = self._asked.get(number)
+            if asked is not None and (asked.stream is None or not asked.stream.goes_on(body)):
+                del self._asked[number]
+        if asked is None:
             return
         if isinstance(body, Refused):
-            answer.set_exception(RequestError(body.code, body.text))
+            asked.answer.set_exception(RequestError(body.code, body.text))
         else:
-            answer.set_result(body)
+            asked.answer.set_result(body)
+        asked.told.set()
 
     def _reconnect(self) -> None:
         """Connect again, for as long as it takes, and ask again what is unanswered."""
@@ -313,20 +325,18 @@ class Link:
         return None
 
     def _ask_again(self, channel: Channel) -> bool:
-        """Use another connection, and ask there what is unanswered; whether it is still there."""
+        """Use another connection, and ask there what is unanswered; not if the link is closed.
+
+        Nothing is sent yet: the server may have much to say, and is to be heard meanwhile.
+        """
+        self._put_off.clear()
         with self._lock:
-            self._channel = channel
-            unanswered = list(self._asked.items())
-        self._again.clear()
-        try:
-            for number, (request, _) in unanswered:
-                channel.write(codec.encode(number, request))
-                channel.drain()
-        except OSError as error:
-            log.info("the connection is lost again: %s", error)
+            if is_wanted := not self._closed.is_set():
+                unanswered = [(number, one.request) for number, one in self._asked.items()]
+                self._outbox = Outbox(channel, unanswered)
+        if not is_wanted:
             channel.close()
-            return False
-        return True
+        return is_wanted
 
     def fail(self, error: FarmError) -> None:
         """There is nobody to connect to any more: what is asked now and later fails so."""
@@ -339,13 +349,23 @@ class Link:
             self._closed.set()
             unanswered = list(self._asked.values())
             self._asked.clear()
-            self._streams.clear()
-        for _, answer in unanswered:
-            answer.set_exception(error)
+        interrupt: KeyboardInterrupt | None = None
+        for asked in unanswered:
+            try:
+                asked.answer.set_exception(error)
+            except KeyboardInterrupt as signal:
+                interrupt = signal
+            except BaseException:
+                # A callback of the user's, say. The others are told all the same.
+                log.exception("whoever was told that no answer comes has failed")
+            asked.told.set()
+        if interrupt is not None:
+            raise interrupt
 
     def close(self) -> None:
         """Close the connection; what is unanswered fails."""
-        self._closed.set()
+        with self._lock:  # from now on there is no other connection
+            self._closed.set()
         self._channel.close()
         if self._pid == os.getpid() and self._reader is not threading.current_thread():
             self._reader.join(5.0)

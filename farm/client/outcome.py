@@ -108,6 +108,10 @@ def _failed(
     return Outcome(index, failure.kind, None, error, outcome.elapsed, outcome.node, attempts)
 
 
+_CAUSE: Any = BaseException.__dict__["__cause__"]
+"""Sets it also where an exception's class lets nobody set anything, as a frozen dataclass does."""
+
+
 class RemoteTraceback(Exception):
     """The traceback of a task as its slot saw it."""
 
@@ -125,10 +129,10 @@ def _cause(failure: messages.Failure, loads: Callable[[bytes], Any]) -> BaseExce
         return text
     try:
         original = loads(failure.exception)
+        if not isinstance(original, BaseException):
+            return text
+        _CAUSE.__set__(original, text)
     except Exception:
         # Its class may be missing here, and unpickling may raise anything; the text remains.
         return text
-    if not isinstance(original, BaseException):
-        return text
-    original.__cause__ = text
     return original

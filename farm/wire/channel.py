@@ -83,6 +83,10 @@ class Channel:
         """Bytes that wait to be sent."""
         return len(self._backlog)
 
+    def has_room(self, size: int) -> bool:
+        """Whether a frame of so many bytes may be written: the first that waits always may."""
+        return not self._backlog or len(self._backlog) + size <= MAX_BACKLOG
+
     def write(self, frame: bytes) -> None:
         """Send a frame, or keep what the network does not take yet.
 
@@ -90,7 +94,7 @@ class Channel:
             OSError: the connection is lost, or its peer takes nothing any more.
         """
         with self._lock:
-            if self._backlog and len(self._backlog) + len(frame) > MAX_BACKLOG:
+            if not self.has_room(len(frame)):
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
             head = header(len(frame))
             if self._tunnel is not None:
@@ -215,11 +219,21 @@ class Channel:
         except ProtocolError:
             return []
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until there is something to read; meanwhile go on sending the backlog."""
+    def wait(self, seconds: float, *, or_sent: bool = False) -> bool:
+        """Wait until there is something to read; meanwhile go on sending the backlog.
+
+        Args:
+            seconds: to wait at most.
+            or_sent: whether not to wait any longer once nothing is left of the backlog.
+
+        Returns:
+            Whether there is something to read.
+        """
         deadline = time.monotonic() + seconds
         while True:
             pending = not self.flush()
+            if or_sent and not pending:
+                return wait_for(self._sock, READ, 0.0) == READ
             left = max(0.0, deadline - time.monotonic())
             event = wait_for(self._sock, READ | WRITE if pending else READ, left)
             if event & READ:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from farm.client.session import Session
 from farm.errors import BatchCancelledError, UsageError
 from farm.limits import Limits
 from farm.wire.address import Address
-from farm.wire.messages import Append
+from farm.wire.messages import Append, Message, Refused
 
 
 @pytest.fixture
@@ -300,3 +301,43 @@ def test_with_an_address_it_uses_that_farm(server, node, monkeypatch):
     with farm.Pool() as pool:
         assert pool.apply(abs, (-1,)) == 1
         assert repr(pool) == f"<Pool open on {server.address}>"
+
+
+def test_a_journal_that_cannot_be_written_for_a_while_costs_no_call(pool, server, monkeypatch):
+    """Blocks that the server takes none of are sent again, and in their order."""
+    refused = counted_refusals(pool, monkeypatch)
+    journal = server.server._core.journal
+    commit, full = journal.commit, threading.Event()
+
+    def commit_if_there_is_room() -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        commit()
+
+    monkeypatch.setattr(journal, "commit", commit_if_there_is_room)
+    assert pool.apply(abs, (-1,)) == 1
+    full.set()
+    results = []
+
+    def is_refused() -> bool:
+        results.append(pool.apply_async(abs, (-len(results),)))
+        return len(refused) > 5
+
+    eventually(is_refused, "the server takes nothing more")
+    full.clear()
+    assert [result.get(PATIENCE) for result in results] == list(range(len(results)))
+
+
+def counted_refusals(pool: SessionPool, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """The answers that say that the journal cannot be written, as they come."""
+    refused: list[Message] = []
+    put_off = pool._session.link._put_off
+    takes = put_off.takes
+
+    def look(number: int, request: Message, body: Message, now: float) -> bool:
+        if isinstance(body, Refused) and body.code == "journal":
+            refused.append(body)
+        return takes(number, request, body, now)
+
+    monkeypatch.setattr(put_off, "takes", look)
+    return refused

@@ -8,7 +8,7 @@ import pytest
 from fake_line import Line
 from farm_harness import KEY, PATIENCE, eventually
 
-from farm.client import link as module
+from farm.client import putoff
 from farm.client.link import Link
 from farm.errors import FarmError, NotAuthorisedError, RequestError, UsageError
 from farm.wire import codec, greeting
@@ -55,7 +55,7 @@ def test_others_are_answered_meanwhile(link, line):
 
 
 def test_a_server_that_stays_busy_is_given_up(link, line, monkeypatch):
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(putoff, "BUSY_SECONDS", 0.05)
     future, stop = link.ask(GetNodes()), threading.Event()
 
     def refuse() -> None:
@@ -75,19 +75,19 @@ def test_a_server_that_stays_busy_is_given_up(link, line, monkeypatch):
         refusing.join()
     assert error.value.code == "busy"
     assert len(line.asked) > 1
-    assert link._busy == {}
+    assert link._put_off._refusals == {}
 
 
 def test_what_waits_to_be_asked_again_is_asked_once_after_a_break(link, network, monkeypatch):
-    monkeypatch.setattr(module, "BUSY_PAUSE", 3600.0)
+    monkeypatch.setattr(putoff, "BUSY_PAUSE", 3600.0)
     line = network.lines[0]
     future = link.ask(GetNodes())
     line.say(line.numbers(1)[0], BUSY)
-    eventually(lambda: link._again, "it waits")
+    eventually(lambda: link._put_off, "it waits")
     line.close()
     eventually(lambda: len(network.lines) == 2, "it connects again")
     number = network.lines[1].numbers(1)[0]
-    assert not link._again
+    assert not link._put_off
     network.lines[1].say(number, Nodes([]))
     assert future.result(PATIENCE) == Nodes([])
     assert len(network.lines[1].asked) == 1

@@ -7,10 +7,24 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from fake_link import Kept
 from farm_harness import PATIENCE, eventually
 
+from farm.client import link as module
+from farm.client import putoff
+from farm.client.follow import Follower
+from farm.client.once import Reply
 from farm.errors import FarmError, RequestError
-from farm.wire.messages import Done, GetNodes, GetOutcomes, GetStatus, Nodes, Outcomes, Refused
+from farm.wire.messages import (
+    Cancel,
+    Done,
+    GetNodes,
+    GetOutcomes,
+    GetStatus,
+    Nodes,
+    Outcomes,
+    Refused,
+)
 
 
 def page(cursor: int, *, ended: bool = False) -> Outcomes:
@@ -53,7 +67,7 @@ def test_one_request_has_several_answers_until_one_is_the_last(link, line):
     assert heard(reader, 3) == [page(3), page(5), page(5, ended=True)]
     eventually(lambda: not link._asked, "nothing is unanswered")
     assert len(reader.heard) == 3, "what comes after the last one is nobody's"
-    assert link._streams == {}
+    assert link._asked == {}
 
 
 def test_after_a_break_it_is_asked_on_from_where_it_was(link, network):
@@ -90,7 +104,7 @@ def test_a_refusal_ends_it(link, line):
     (error,) = heard(reader, 1)
     assert isinstance(error, RequestError)
     assert error.code == "unknown-batch"
-    assert link._streams == {}
+    assert link._asked == {}
 
 
 def test_the_end_of_the_link_ends_it(link, line):
@@ -101,7 +115,7 @@ def test_the_end_of_the_link_ends_it(link, line):
     assert [str(error) for error in heard(reader, 1)] == ["this session is closed"]
     with pytest.raises(FarmError, match="this session is closed"):
         link.follow(reader.request, Reader())
-    assert link._asked == link._streams == {}
+    assert link._asked == {}
 
 
 def test_what_comes_too_early_is_sent_again_in_its_order(link, line):
@@ -141,7 +155,8 @@ def test_the_links_own_thread_waits_for_nothing(link, line, monkeypatch):
     drained: list[threading.Thread] = []
     monkeypatch.setattr(line, "drain", lambda: drained.append(threading.current_thread()))
     seen: list[bool] = []
-    future = link.ask(GetNodes())
+    future: Future[Any] = Future()
+    link.tell(GetNodes(), future)
 
     def ask_more(_: Any) -> None:
         link.ask(GetStatus("1"))
@@ -154,6 +169,7 @@ def test_the_links_own_thread_waits_for_nothing(link, line, monkeypatch):
     eventually(lambda: seen, "the callback is over")
     assert seen == [True]
     assert not link.is_own_thread
+    link.drain()
     assert drained == [threading.current_thread()], "only who is not the link's thread waits"
 
 
@@ -170,3 +186,36 @@ def test_settle_waits_for_what_is_answered_once(link, line):
 
 def test_the_largest_message_is_that_of_the_connection(link, line):
     assert link.largest == line.largest
+
+
+def test_who_follows_waits_for_a_turn_as_long_as_it_takes(link, line, monkeypatch):
+    """More follow than the server lets wait: one has its turn when another's batch is over."""
+    monkeypatch.setattr(putoff, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(putoff, "LONGEST_PAUSE", 0.01)
+    reader = Reader()
+    link.follow(reader.request, reader)
+    for count in range(1, 11):
+        line.say(line.numbers(count)[-1], Refused("busy", "1000 requests of this connection wait"))
+    line.say(line.numbers(11)[-1], page(1, ended=True))
+    assert heard(reader, 1) == [page(1, ended=True)]
+
+
+def test_one_that_may_not_be_followed_is_cancelled(link, line, monkeypatch):
+    """Nobody would hear what comes of its batch, which would run on."""
+    monkeypatch.setattr(module, "MAX_ASKED", 1)
+    link.tell(GetNodes(), Reply())
+    taker = Kept()
+    Follower(link, 7, taker).start()
+    (error,) = taker.ends
+    assert "1 requests are unanswered already" in str(error)
+    line.numbers(2)
+    assert [request for _, request in line.asked] == [GetNodes(), Cancel("7")]
+
+
+def test_what_cancels_has_a_bound_as_well(link, monkeypatch):
+    monkeypatch.setattr(module, "MAX_ASKED", 1)
+    monkeypatch.setattr(module, "SPARE_ASKED", 2)
+    for _ in range(3):
+        link.tell(Cancel("7"), Reply())
+    with pytest.raises(FarmError, match="unanswered already"):
+        link.tell(Cancel("7"), Reply())

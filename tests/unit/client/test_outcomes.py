@@ -74,6 +74,28 @@ def test_an_exception_that_cannot_be_made_here_leaves_its_text(exception):
     assert isinstance(outcome.error.__cause__, RemoteTraceback)
 
 
+class Disguised:
+    """What says that it is an exception, and is none."""
+
+    __class__ = KeyError  # type: ignore[assignment]
+
+
+class Untouchable(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise TypeError(name)
+
+
+def test_an_exception_that_lets_nobody_set_its_cause_has_one_all_the_same():
+    (outcome,) = expand(failed(pickle.dumps(Untouchable("it"))))
+    assert isinstance(outcome.error.__cause__, Untouchable)
+    assert isinstance(outcome.error.__cause__.__cause__, RemoteTraceback)
+
+
+def test_what_only_says_that_it_is_an_exception_leaves_its_text():
+    (outcome,) = expand(failed(b"any"), lambda _: Disguised())
+    assert isinstance(outcome.error.__cause__, RemoteTraceback)
+
+
 def test_without_a_traceback_there_is_no_cause():
     (outcome,) = expand(failed(text=""))
     assert outcome.error.__cause__ is None

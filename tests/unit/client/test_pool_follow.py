@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -32,11 +34,23 @@ def failed(index: int, exception: bytes | None, kind: str = "error") -> Outcome:
     return Outcome(index, index + 1, "n", 0.5, 0, b"", b"", failure)
 
 
+@dataclass(frozen=True, slots=True)
+class Frozen(Exception):
+    code: int = 0
+
+
 class Bomb:
     """What raises when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return (pickle.loads, (b"broken",))
+
+
+class Exit:
+    """What ends the thread that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return (sys.exit, ("unpickled",))
 
 
 def test_values_come_with_their_indices_and_the_next_page_is_asked_for_after_them(link, taker):
@@ -76,6 +90,20 @@ def test_values_that_cannot_be_unpickled_are_failures_of_their_calls(link, taker
     assert taker.errors.keys() == {0, 1}
     assert isinstance(taker.errors[0], pickle.UnpicklingError)
     assert taker.values == {2: "c"}
+
+
+@pytest.mark.parametrize("bad", [done(0, [Exit()]), failed(0, pickle.dumps(Exit()))])
+def test_whatever_is_raised_meanwhile_is_the_failure_of_its_call(link, taker, bad):
+    link.page([bad, done(1, ["b"])])
+    assert isinstance(taker.errors.pop(0), SystemExit)
+    assert (taker.errors, taker.values) == ({}, {1: "b"})
+
+
+def test_an_exception_that_lets_nobody_set_its_cause_has_one_all_the_same(link, taker):
+    link.page([failed(0, pickle.dumps(Frozen(3))), done(1, ["b"])])
+    assert taker.errors[0] == Frozen(3)
+    assert isinstance(taker.errors[0].__cause__, RemoteTraceback)
+    assert taker.values == {1: "b"}
 
 
 def test_too_few_values_are_failures_of_their_calls(link, taker):

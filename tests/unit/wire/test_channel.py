@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from farm_harness import PATIENCE
+from farm_harness import PATIENCE, eventually
 
+from farm.wire import channel as module
 from farm.wire.channel import Channel
 from farm.wire.frames import LARGEST, MAX_FRAME, FrameReader, header
 from farm.wire.identity import client_context, server_context
@@ -175,3 +177,27 @@ def test_an_interrupt_in_the_middle_of_a_frame_ends_the_connection(plain, monkey
     assert plain.sock.recv(1) == b""
     with pytest.raises(OSError):
         plain.channel.write(b"next")
+
+
+def test_who_waits_may_stop_as_soon_as_all_is_sent(both):
+    both.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    both.channel.write(b"x" * 5_000_000)
+    assert both.channel.backlog > 0
+    reading = threading.Thread(target=both.heard)
+    reading.start()
+    assert not both.channel.wait(3600.0, or_sent=True)
+    assert both.channel.backlog == 0
+    reading.join(PATIENCE)
+    both.say(b"down")
+    eventually(lambda: both.channel.wait(0.0, or_sent=True), "it is told what there is to read")
+
+
+def test_there_is_room_for_one_frame_and_for_as_many_as_are_allowed_to_wait(plain, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BACKLOG", 8_000_000)
+    assert plain.channel.has_room(9_000_000)
+    plain.channel.write(b"x" * 5_000_000)
+    left = 8_000_000 - plain.channel.backlog
+    assert plain.channel.has_room(left)
+    assert not plain.channel.has_room(left + 1)
+    with pytest.raises(OSError, match="the peer does not read"):
+        plain.channel.write(b"x" * (left + 1))
