@@ -73,6 +73,7 @@ def main(
 def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
     """Run one chunk; whatever goes wrong on the way to a task is that task's failure."""
     start, stop, program = job.run.start, job.run.stop, job.program
+    shown.enter(job.run.chunk)
     report.begin(job.run.batch, start, program.dump)
     try:
         # Importing the batch's code is part of its first task: it may hang or crash as well.

@@ -100,7 +100,9 @@ class OwnerPipe:
         self._incoming = Incoming()
         self._outgoing: deque[memoryview] = deque()
         self.closed = False
-        """Nothing more can be read: the slot's end is closed, or broke the protocol."""
+        """Nothing more can be read: the slot's end is closed, or `broken`."""
+        self.broken = False
+        """What was read makes no sense: something else was written to the pipe."""
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -146,7 +148,8 @@ class OwnerPipe:
             except OSError:
                 count = 0
             found += self._incoming.frames() if count else []
-            if not count or self._incoming.broken:
+            self.broken = self._incoming.broken
+            if not count or self.broken:
                 self.closed = True
                 break
         return found
