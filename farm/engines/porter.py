@@ -86,7 +86,11 @@ class Porter:
         self._flush_if_due()
 
     def _read(self, selector: selectors.BaseSelector) -> None:
-        """Read what comes while one job runs."""
+        """Read what comes while one job runs.
+
+        What has come is all that is read: while the rest of a long message is on its way, the
+        task keeps its limit, and what has finished is flushed.
+        """
         wait = max(0.0, self._due - time.monotonic())
         if self._limit.insist(functools.partial(selector.select, wait)):
             with self._limit.eased:
