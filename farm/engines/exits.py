@@ -7,6 +7,9 @@ import signal
 NO_MEMORY = 213
 """How a slot exits that has no memory left for what is farm's own; a number nobody else uses."""
 
+BROKEN = 214
+"""How one exits whose own work was broken off by an exception; another such number."""
+
 SCRIBBLED = (
     "the process of the task was ended, as something else than its reports came through its pipe: "
     "a task may write to descriptors that it has not opened itself"
@@ -20,6 +23,8 @@ _HINTS = {
 
 _OWN_HINTS = {
     NO_MEMORY: "the task left no memory for the slot's own work",
+    BROKEN: "an exception broke off the slot's own work, maybe one that a signal handler or a "
+    "thread of a task raised; the node's standard error has it",
 }
 
 

@@ -103,7 +103,6 @@ class Inbox:
                 if job.claim():
                     self._begin()
                     return job
-                self._report.send()  # that it was dropped, if nobody could be waited for then
             elif job is _Note.LEAVE:
                 return None
 

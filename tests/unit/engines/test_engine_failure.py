@@ -6,7 +6,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.engines.exits import crash_text, exit_text
+from farm.engines.exits import BROKEN, crash_text, exit_text
 from farm.engines.failure import CallError, clip, describe
 
 
@@ -80,3 +80,4 @@ def test_ends_of_processes_in_words():
     assert "memory" in crash_text(-9)
     assert "memory" not in crash_text(-15)
     assert "the task ended its process" in crash_text(3)
+    assert "signal handler" in crash_text(BROKEN)
