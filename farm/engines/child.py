@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from farm.allocation import keep_freed
-from farm.engines.exits import NO_MEMORY
+from farm.engines.ending import end_slot
 from farm.engines.failure import CallError
 from farm.engines.inbox import Inbox, Job
-from farm.engines.isolation import die_with_owner, isolate, kill_own_group, out_of_reach
+from farm.engines.isolation import die_with_owner, isolate, out_of_reach
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
 from farm.engines.porter import Porter
@@ -64,15 +64,14 @@ def main(
                     inbox.over()
                     continue
             _give_up(report)
-    except (OSError, EOFError):  # the owner is gone
-        kill_own_group()
-    except MemoryError:
-        os._exit(NO_MEMORY)
+    except BaseException as error:
+        end_slot(error)
 
 
 def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
     """Run one chunk; whatever goes wrong on the way to a task is that task's failure."""
     start, stop, program = job.run.start, job.run.stop, job.program
+    shown.enter(job.run.chunk)
     report.begin(job.run.batch, start, program.dump)
     try:
         # Importing the batch's code is part of its first task: it may hang or crash as well.
@@ -85,16 +84,19 @@ def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
             until = report.open_group(stop)
             call, values = program.calls(at, until, job.items)
             _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
+            if program.timed:
+                shown.watch()  # the other thread may hang in the pickling that this one waits for
             if report.position < until and not limit.exceeded:
                 raise CallError("SpaceError", f"there are no arguments for {report.position}")
-            if program.timed:
-                shown.watch()
             report.pack()
             shown.rest()
             report.send_enough()
     except Exception as error:
-        shown.rest()
+        if program.timed:
+            shown.watch()
         failure = limit.describe(error, report.position, stop)
+        report.pack()
+        shown.rest()
         if report.position < stop:
             report.fail(failure)
     limit.leave()
@@ -108,16 +110,22 @@ def _run_group(
     shown: Progress,
     limit: MemoryLimit,
 ) -> None:
-    """Run some tasks; this loop is all that farm costs for each."""
+    """Run some tasks; this loop is all that farm costs for each.
+
+    What an exception is described by is the task's own as well, and so is the pickling of the
+    results before it: the time for them is limited, too.
+    """
     add_result, seconds, clock = report.results.append, shown.seconds, time.perf_counter
     before = clock()
     for at, value in enumerate(values):
         try:
             result = call(value)
         except BaseException as error:  # SystemExit, KeyboardInterrupt: the task's, not the slot's
-            shown.rest()
             index, now = report.position, clock()
-            report.fail(limit.describe(error, index, index + 1, now - before))
+            failure = limit.describe(error, index, index + 1, now - before)
+            report.pack()
+            shown.rest()
+            report.fail(failure)
             if limit.exceeded:
                 return
             seconds[at] = now - before

@@ -42,7 +42,7 @@ def describe(
         message, report, pickled = error.message, error.report, None
         type_name = error.type_name
     else:
-        message, report, pickled = _text(error), _trace(error), _pickled(error)
+        message, report, pickled = text_of(error), _trace(error), _pickled(error)
         type_name = type(error).__qualname__
     return Failure(
         start=start,
@@ -76,7 +76,7 @@ def trace_text(error: BaseException) -> str:
 def _trace(error: BaseException) -> str:
     try:
         return trace_text(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"(the traceback cannot be shown: {type(broken).__name__})"
 
 
@@ -86,10 +86,11 @@ def _beyond_own_frames(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """The text of an exception, also if it is of a class that cannot give one."""
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"(its text cannot be had: {type(broken).__name__})"
 
 
@@ -102,6 +103,6 @@ def _pickled(error: BaseException) -> bytes | None:
         if len(data) > MAX_EXCEPTION:
             return None
         pickle.loads(data)  # noqa: S301 - this process pickled it, a line above
-    except Exception:
+    except BaseException:
         return None
     return data

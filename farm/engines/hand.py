@@ -14,7 +14,7 @@ class Hand:
         timeout: seconds each attempt may take, None for no limit.
     """
 
-    __slots__ = ("asked_back", "cancelled", "chunk", "position", "timeout")
+    __slots__ = ("_gaps", "asked_back", "cancelled", "chunk", "position", "timeout")
 
     def __init__(self, chunk: Chunk, timeout: float | None) -> None:
         self.chunk = chunk
@@ -22,13 +22,20 @@ class Hand:
         self.position = chunk.start
         self.cancelled = False
         self.asked_back = False
+        self._gaps: list[tuple[int, int]] = []  # tasks that were passed over in what was reported
 
     def owes(self, index: int) -> bool:
         """Whether the task has not been reported."""
         return self.position <= index < self.chunk.stop
 
+    def expects(self, message: Done | Failure) -> bool:
+        """Whether it can be about this chunk: no task outside of it, none that was reported."""
+        return self.position <= message.start < message.stop <= self.chunk.stop
+
     def take(self, message: Done | Failure) -> list[Event]:
-        """The events of what the slot reported."""
+        """The events of what the slot reported, which `expects` it."""
+        if message.start > self.position:
+            self._gaps.append((self.position, message.start))
         self.position = message.stop
         if isinstance(message, Failure):
             return [self._failed(message, index) for index in range(message.start, message.stop)]
@@ -47,8 +54,16 @@ class Hand:
     def blame(self, index: int, kind: str, message: str, seconds: float) -> list[Event]:
         """The slot ended under the task ``index``: it failed, all others that are owed are lost."""
         failure = Failure(index, index + 1, kind, "", message, "", None, seconds)
-        lost = [(self.position, index), (index + 1, self.chunk.stop)]
+        lost = [*self._gaps, (self.position, index), (index + 1, self.chunk.stop)]
         return [self._failed(failure, index), self._ended(lost, True)]
+
+    def over(self) -> Ended:
+        """The slot is done with the chunk, or has not begun it because it was told not to.
+
+        Tasks of a chunk that ran and that nothing was reported of may have run.
+        """
+        told = self.asked_back or self.cancelled
+        return self.end(begun=not told or self.position > self.chunk.start)
 
     def end(self, *, begun: bool) -> Ended:
         """The chunk left the slot; what has not been reported is lost.
@@ -56,7 +71,8 @@ class Hand:
         Args:
             begun: False if the slot itself said that it did not begin it.
         """
-        return self._ended([(self.position, self.chunk.stop)], begun)
+        lost = [*self._gaps, (self.position, self.chunk.stop)]
+        return self._ended(lost, begun or bool(self._gaps))
 
     def _failed(self, failure: Failure, index: int) -> Failed:
         return Failed(

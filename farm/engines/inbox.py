@@ -93,7 +93,8 @@ class Inbox:
         while True:
             if self._jobs.empty() and self._reading.acquire(blocking=False):
                 try:
-                    self.read()
+                    if self._jobs.empty():  # the other thread may have put one there meanwhile
+                        self.read()
                 finally:
                     self._reading.release()
                 continue
@@ -102,7 +103,6 @@ class Inbox:
                 if job.claim():
                     self._begin()
                     return job
-                self._report.send()  # that it was dropped, if nobody could be waited for then
             elif job is _Note.LEAVE:
                 return None
 
@@ -142,7 +142,7 @@ class Inbox:
     # -- whoever reads ------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Take what the owner has sent, or sends next.
+        """Take what the owner has sent, or sends next; half of a message is kept for later.
 
         Raises:
             EOFError: the owner is gone.

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 if sys.platform != "win32":
     import fcntl
@@ -77,7 +78,7 @@ def _close(number: int) -> None:
         os.close(number)
 
 
-def kill_own_group() -> None:
+def kill_own_group() -> NoReturn:
     """End this process and what it started."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)

@@ -127,7 +127,7 @@ class MemoryLimit:
             self.leave()
             return self._exceeded(memory, error, start, seconds, "")
 
-    def describe_result(self, error: Exception, index: int, seconds: float) -> Failure | None:
+    def describe_result(self, error: BaseException, index: int, seconds: float) -> Failure | None:
         """The failure of a task whose result could not be pickled, if the limit is the cause.
 
         Called by either thread, so the limit stays: another task may be running.

@@ -9,7 +9,7 @@ from typing import Any
 
 import cloudpickle
 
-from farm.engines.failure import CallError, describe
+from farm.engines.failure import CallError, describe, text_of
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure
 
@@ -45,6 +45,9 @@ def pack(
 ) -> Iterator[Done | Failure]:
     """The results of the tasks from ``start`` on, as parts and failures in order.
 
+    What raises anything while it is pickled is to blame itself, be it SystemExit: whichever thread
+    packs, and whatever task runs by then.
+
     What cannot be pickled, or is too large for one part, is halved until it can or is one task:
     a failure costs O(log n) more passes and takes no neighbour with it.
 
@@ -59,7 +62,7 @@ def pack(
     problem: CallError | None = None
     try:
         payload = dump(values) if len(values) > 1 else _dump_one(values, dump, limit)
-    except Exception as error:
+    except BaseException as error:
         if len(values) == 1 and (failure := limit.describe_result(error, start, seconds[0])):
             yield failure
             return
@@ -87,11 +90,11 @@ def _dump_one(values: list[Any], dump: Dump, limit: MemoryLimit) -> bytes:
             return dump(values)
 
 
-def _unpicklable(value: Any, error: Exception) -> CallError:
+def _unpicklable(value: Any, error: BaseException) -> CallError:
     return CallError(
         type(error).__qualname__,
-        f"the result, a {_type_name(value)}, cannot be pickled: {error}; return plain values "
-        "(numbers, text, bytes, lists, dicts) or objects of a class that a module defines",
+        f"the result, a {_type_name(value)}, cannot be pickled: {text_of(error)}; return plain "
+        "values (numbers, text, bytes, lists, dicts) or objects of a class that a module defines",
     )
 
 

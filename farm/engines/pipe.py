@@ -100,7 +100,9 @@ class OwnerPipe:
         self._incoming = Incoming()
         self._outgoing: deque[memoryview] = deque()
         self.closed = False
-        """Nothing more can be read: the slot's end is closed, or broke the protocol."""
+        """Nothing more can be read: the slot's end is closed, or `broken`."""
+        self.broken = False
+        """What was read makes no sense: something else was written to the pipe."""
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -146,7 +148,8 @@ class OwnerPipe:
             except OSError:
                 count = 0
             found += self._incoming.frames() if count else []
-            if not count or self._incoming.broken:
+            self.broken = self._incoming.broken
+            if not count or self.broken:
                 self.closed = True
                 break
         return found
@@ -159,7 +162,7 @@ class OwnerPipe:
 
 
 class SlotPipe:
-    """What a slot reads; it waits until there is something.
+    """What a slot reads; each read waits until there is something.
 
     Args:
         link: the slot's end.
@@ -170,13 +173,12 @@ class SlotPipe:
         self._incoming = Incoming()
 
     def receive(self) -> list[Data]:
-        """The frames that have come: one at least, however long that takes.
+        """The frames that are complete after one more read; maybe none, if they are long.
 
         Raises:
             EOFError: the owner's end is closed.
             OSError: the pipe is broken.
         """
-        while not (found := self._incoming.frames()):
-            if self._incoming.broken or not self._incoming.read(self._link):
-                raise EOFError("the owner of the slot is gone, or has lost its way")
-        return found
+        if self._incoming.broken or not self._incoming.read(self._link):
+            raise EOFError("the owner of the slot is gone, or has lost its way")
+        return self._incoming.frames()

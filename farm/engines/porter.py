@@ -4,23 +4,18 @@ flushes what has finished before."""
 from __future__ import annotations
 
 import functools
-import os
 import selectors
 import socket
 import time
-import traceback
 
-from farm.engines.exits import NO_MEMORY
+from farm.engines.ending import end_slot
 from farm.engines.inbox import Inbox
-from farm.engines.isolation import kill_own_group
 from farm.engines.memory import MemoryLimit
 from farm.engines.report import FLUSH_SECONDS, Report
 
 LONG_SECONDS = 0.02
 """A job that has run for so long is not waited for. Before, this thread does nothing: each look
 would cost the tasks as much as a short one takes. The owner gives a slot 50 ms to drop a chunk."""
-
-_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
 # Not epoll, which has a descriptor of its own that a task could close by accident.
 _Selector: type[selectors.BaseSelector] = getattr(
@@ -57,13 +52,8 @@ class Porter:
                 selector.register(self._link, selectors.EVENT_READ)
                 while True:
                     self._serve(selector)
-        except MemoryError:
-            os._exit(NO_MEMORY)
-        except (OSError, EOFError):
-            kill_own_group()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(_BROKEN)
+        except BaseException as error:
+            end_slot(error)
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
         inbox = self._inbox
@@ -86,7 +76,11 @@ class Porter:
         self._flush_if_due()
 
     def _read(self, selector: selectors.BaseSelector) -> None:
-        """Read what comes while one job runs."""
+        """Read what comes while one job runs.
+
+        What has come is all that is read: while the rest of a long message is on its way, the
+        task keeps its limit, and what has finished is flushed.
+        """
         wait = max(0.0, self._due - time.monotonic())
         if self._limit.insist(functools.partial(selector.select, wait)):
             with self._limit.eased:

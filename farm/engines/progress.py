@@ -16,8 +16,8 @@ from typing import Any
 MAX_GROUP = 1 << 15
 """Tasks in one group."""
 
-_FIRST, _COUNT, _BEGAN = 0, 1, 2
-_HEAD_BYTES = 3 * 8
+_FIRST, _COUNT, _BEGAN, _CHUNK = 0, 1, 2, 3
+_HEAD_BYTES = 4 * 8
 
 SLOT_BYTES = _HEAD_BYTES + 4 * MAX_GROUP
 """Shared memory that each slot needs; what is not used of it takes no room."""
@@ -45,6 +45,10 @@ class Progress:
         self._head = mine[:_HEAD_BYTES].cast("q")
         self.seconds = mine[_HEAD_BYTES:].cast("f")
         """What the tasks of the group took, as float32; below 0 of those that are not over."""
+
+    def enter(self, chunk: int) -> None:
+        """The groups that follow are of this chunk."""
+        self._head[_CHUNK] = chunk
 
     def begin(self, first: int, count: int) -> None:
         """A group of tasks begins: ``count`` of them, from the index ``first`` on."""
@@ -78,6 +82,11 @@ class Progress:
             return result
 
         return timed
+
+    @property
+    def chunk(self) -> int:
+        """The chunk that runs, or the last one that did."""
+        return self._head[_CHUNK]
 
     @property
     def began(self) -> int:

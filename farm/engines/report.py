@@ -13,6 +13,7 @@ import threading
 from array import array
 from typing import Any
 
+from farm.engines.ending import end_slot
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
@@ -30,7 +31,7 @@ _GROWTH = 8
 
 
 class Report:
-    """The outgoing side of a slot.
+    """The outgoing side of a slot; the thread that makes it is the one that runs tasks.
 
     Args:
         link: the slot's end of its pipe.
@@ -48,10 +49,12 @@ class Report:
         self._packing = threading.Lock()
         self._sending = threading.Lock()
         self._process = os.getpid()
+        self._first = threading.get_ident()
         self._dump: Dump = dump_plain
         self._next = 0
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
+        self._urgent = False  # the outbox has what is not to wait for the next that is sent
         self._batch = -1
         self._group = 0
         self._task_bytes = 0.0
@@ -63,8 +66,9 @@ class Report:
             return self._next + len(self.results)
 
     def begin(self, batch: int, start: int, dump: Dump) -> None:
-        """A chunk begins; nothing of another is pending."""
+        """A chunk begins; nothing of another is pending, or would be taken for its own."""
         with self._packing:
+            self.results.clear()
             self._next = start
             self._dump = dump
             self._open(1)
@@ -105,10 +109,9 @@ class Report:
             self._pack()
 
     def send_enough(self) -> None:
-        """Send if `FLUSH_BYTES` have come together."""
+        """Send if `FLUSH_BYTES` have come together, however long that takes."""
         if self._outbox_bytes >= FLUSH_BYTES:
-            with self._sending:
-                self._send()
+            self._send_all()
 
     def flush(self) -> None:
         """Pack and send what is pending, unless something is being sent at this moment.
@@ -121,33 +124,28 @@ class Report:
                 self._send()
             finally:
                 self._sending.release()
+        self._hurry()
 
     def finish(self, message: Finished | Spent) -> None:
         """Send everything, and that this was the end of the chunk or of the slot."""
-        with self._sending:
-            with self._packing:
-                self._pack()
-                self._outbox += parts(encode(message))
-            self._send()
-
-    def send(self) -> None:
-        """Send what is packed, however long that takes."""
-        with self._sending:
-            self._send()
+        with self._packing:
+            self._pack()
+            self._outbox += parts(encode(message))
+        self._send_all()
 
     def drop(self, chunk: int) -> None:
-        """Send that a chunk will not begin, unless something is being sent at this moment.
+        """Have it sent that a chunk will not begin: now, or by the thread that sends just now.
 
-        Who sends then may have taken what there was before; `send` makes sure.
+        It is added before this thread tries for the right to send, and whoever sends looks for it
+        after giving that right up: one of them sees it, and neither waits for the other.
         """
         with self._packing:
             self._outbox += parts(encode(Finished(chunk)))
-        self.flush()
+            self._urgent = True
+        self._hurry()
 
     def _pack(self) -> None:
-        count = len(self.results)
-        if count and self._shown.seconds[self._taken + count - 1] < 0.0:
-            count -= 1  # the first thread is between adding the result and what it took
+        count = self._count()
         if not count:
             return
         self._leave_if_forked()
@@ -155,6 +153,17 @@ class Report:
         size = self._add(messages, self._next + count, count)
         self._taken += count
         self._task_bytes = size / count
+
+    def _count(self) -> int:
+        """How many results there are whose time is known."""
+        count = len(self.results)
+        last = self._taken + count - 1
+        if count and self._shown.seconds[last] < 0.0:
+            if threading.get_ident() != self._first:
+                return count - 1  # the first thread is between the two steps
+            # An exception that a signal handler raised, or another thread, came between them.
+            self._shown.seconds[last] = 0.0
+        return count
 
     def _packed(self, count: int) -> list[Done | Failure]:
         """The first results, pickled; it changes nothing, so that it can be repeated."""
@@ -183,16 +192,49 @@ class Report:
             del self.results[:count]
         return size
 
+    def _send_all(self) -> None:
+        """Send what is packed, and what `drop` added meanwhile; the first thread may wait for that.
+
+        By `with`, which no exception of a signal handler leaves with the lock taken.
+        """
+        with self._sending:
+            self._send()
+        while self._urgent:
+            with self._sending:
+                self._send()
+
+    def _hurry(self) -> None:
+        """Send what `drop` added, unless the other thread sends, which looks for it afterwards."""
+        while self._urgent and self._sending.acquire(blocking=False):
+            try:
+                self._send()
+            finally:
+                self._sending.release()
+
     def _send(self) -> None:
-        """Called with `_sending` held, which keeps the order of what was taken."""
+        """Called with `_sending` held, which keeps the order of what was taken.
+
+        A failure halfway ends the slot, as what was taken is in no other place: after half of a
+        message the owner would take all that follows for the rest of it.
+        """
         self._leave_if_forked()
-        with self._packing:
-            messages, size = self._outbox, self._outbox_bytes
-            self._outbox, self._outbox_bytes = [], 0
-        if size <= FLUSH_BYTES:
-            messages = self._limit.insist(lambda: [b"".join(messages)])
-        for data in messages:
-            self._link.sendall(data)
+        messages: list[bytes] = []
+        try:
+            with self._packing:
+                messages, size = self._outbox, self._outbox_bytes
+                self._outbox, self._outbox_bytes, self._urgent = [], 0, False
+            if not messages:
+                return
+            if size <= FLUSH_BYTES:
+                data = self._limit.insist(lambda: b"".join(messages))
+                self._link.sendall(data)
+            else:
+                for data in messages:
+                    self._link.sendall(data)
+        except BaseException as error:
+            if not messages:
+                raise
+            end_slot(error)
 
     def _leave_if_forked(self) -> None:
         """A task that forks and returns twice must not report twice."""

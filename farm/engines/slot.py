@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 from farm.engines.base import Block, Chunk, Event, Program
-from farm.engines.exits import crash_text, exit_text
+from farm.engines.exits import SCRIBBLED, crash_text, exit_text
 from farm.engines.groups import TERM_SECONDS, signal_group
 from farm.engines.hand import Hand
 from farm.engines.messages import (
@@ -18,6 +18,7 @@ from farm.engines.messages import (
     Failure,
     Finished,
     Forget,
+    FromSlot,
     Leave,
     Run,
     Spent,
@@ -27,7 +28,7 @@ from farm.engines.messages import (
     decode_from_slot,
     encode,
 )
-from farm.engines.pipe import OwnerPipe
+from farm.engines.pipe import Data, OwnerPipe
 from farm.engines.progress import Progress
 
 PROGRAMS_KEPT = 16
@@ -78,6 +79,7 @@ class Slot:
         self._block: Block | None = None
         self._drop_by: float | None = None
         self._broken_by: float | None = None
+        self._suspect: tuple[Hand | None, int] | None = None  # the task that wrote to the pipe
 
     @property
     def idle(self) -> bool:
@@ -115,7 +117,10 @@ class Slot:
         """What the slot has reported since the last call."""
         events: list[Event] = []
         for data in self.pipe.receive():
-            message = decode_from_slot(data)
+            message = self._understood(data)
+            if message is None:
+                self.pipe.broken = self.pipe.closed = True
+                break
             if isinstance(message, Finished):
                 # What was dropped did not begin, and of any other chunk nothing is lost.
                 events += self._over(message.chunk)
@@ -125,9 +130,38 @@ class Slot:
                 events += self._spent(now)
             else:
                 events += self.hands[0].take(self._judged(message))
+        if self.pipe.broken:
+            self._distrust(now)
         if self.pipe.closed and self._broken_by is None:
             self._broken_by = now + _BROKEN_SECONDS
         return events
+
+    def _understood(self, data: Data) -> FromSlot | None:
+        """What a slot says; None if a task wrote to the pipe, or damaged what the slot wrote."""
+        try:
+            message: FromSlot = decode_from_slot(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if isinstance(message, Done | Failure) and not (
+            self.hands and self.hands[0].expects(message)
+        ):
+            return None
+        return message
+
+    def _distrust(self, now: float) -> None:
+        """End a slot that says what makes no sense: a task wrote to its pipe.
+
+        That is one of those that are owed. The best guess is the one that runs, as any other that
+        has ended since was not heard of either.
+        """
+        if self.doom is not None:
+            return
+        hand, index = self._running(), self._shown.index
+        if hand is None or not hand.owes(index):
+            hand = next((hand for hand in self.hands if hand.owes(hand.position)), None)
+            index = -1 if hand is None else hand.position
+        self._suspect = hand, index
+        self.kill(Doom("broken", now + TERM_SECONDS))
 
     def _over(self, chunk: int) -> list[Event]:
         """The oldest chunk has ended, or one was dropped before it began.
@@ -138,7 +172,7 @@ class Slot:
         if hand is None:
             return []
         self.hands.remove(hand)
-        return [hand.end(begun=False)]
+        return [hand.over()]
 
     def _spent(self, now: float) -> list[Event]:
         """It exits by itself, between two tasks: nobody is to blame, and nothing else begins."""
@@ -222,10 +256,11 @@ class Slot:
             events += heard
         self.process.join(_BROKEN_SECONDS)
         code = self.process.exitcode or 0
-        index = self._shown.index
-        blamed = bool(self.hands) and self.hands[0].owes(index) and self._guilty(index)
-        if blamed:
-            events += self.hands.popleft().blame(index, *self._verdict(code, now))
+        hand, index = self._suspect or (self._running(), self._shown.index)
+        blamed = hand is not None and hand.owes(index) and self._guilty(index)
+        if hand is not None and blamed:
+            self.hands.remove(hand)
+            events += hand.blame(index, *self._verdict(code, now))
         events += [hand.end(begun=True) for hand in self.hands]
         self.hands.clear()
         self.close()
@@ -241,11 +276,16 @@ class Slot:
     def _send(self, *messages: ToSlot) -> None:
         self.pipe.send(*map(encode, messages))
 
+    def _running(self) -> Hand | None:
+        """The chunk that runs: not the oldest one if the end of that has not been heard yet."""
+        chunk = self._shown.chunk
+        return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
+
     def _enforce_limit(self, now: float) -> None:
-        limit = self.hands[0].timeout if self.hands else None
+        began, index, hand = self._shown.began, self._shown.index, self._running()
+        limit = None if hand is None else hand.timeout
         if limit is None:
             return
-        began, index = self._shown.began, self._shown.index
         if not began or began != self._shown.began or now - began / 1e9 < limit:
             return
         self.kill(Doom("timeout", now + TERM_SECONDS, index, limit))
@@ -270,6 +310,8 @@ class Slot:
         seconds = now - began / 1e9 if began else 0.0
         if self.doom is not None and self.doom.reason == "timeout":
             return "timeout", _timeout_text(self.doom.limit), seconds
+        if self._suspect is not None:
+            return "crash", SCRIBBLED, seconds
         return "crash", crash_text(code), seconds
 
 

@@ -32,13 +32,14 @@ class Driver:
         """Make a batch known.
 
         Args:
-            call: a `Call`, or a function's name in the shipped module of the tests.
+            call: a `Call`, or a function's name in `engine_tasks`, or in another module that is
+                shipped: ``module:name``.
             points: a space, how many points to count, or None for blocks.
             options: of the batch.
         """
         batch = next(self.batches)
         if isinstance(call, str):
-            call = spec.PythonCall(f"engine_tasks:{call}")
+            call = spec.PythonCall(call if ":" in call else f"engine_tasks:{call}")
         if isinstance(points, int):
             points = space.counted(points)
         document = points.to_document() if points is not None else None

@@ -92,6 +92,18 @@ def test_a_task_that_blocks_for_ever_is_gone_in_time(driver, tmp_path, call):
 
 
 @pytest.mark.parametrize(
+    "way", ["exception", "result", "result, meanwhile", "result and exception"]
+)
+def test_what_hangs_before_an_outcome_can_be_told_is_timed_out(driver, way):
+    points = space.matrix({"index": space.Integers(0, 4, 1), "way": space.Literal([way])})
+    events = driver.run(driver.program("disturbing_tasks:endless", points, timeout=0.5), 0, 4)
+    (failure,) = failures(events).values()
+    assert (failure.index, failure.kind) == (3, "timeout")
+    accounted(events, 0, 4)
+    assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
+
+
+@pytest.mark.parametrize(
     ("command", "members"),
     [
         ("sleep 1000 & sleep 1000", 4),

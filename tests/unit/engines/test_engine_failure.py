@@ -1,11 +1,12 @@
 """Exceptions to bounded text, and to pickles that can be read again."""
 
 import pickle
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.engines.exits import crash_text, exit_text
+from farm.engines.exits import BROKEN, crash_text, exit_text
 from farm.engines.failure import CallError, clip, describe
 
 
@@ -30,6 +31,16 @@ class Mute(Exception):
         raise ValueError("no text")
 
 
+class Leaving(Exception):
+    """Ends the process if it is let."""
+
+    def __str__(self):
+        sys.exit("no text")
+
+    def __reduce__(self):
+        sys.exit("no pickle")
+
+
 class Twofaced(Exception):
     def __reduce__(self):
         return (int, ("not a number",))
@@ -39,6 +50,12 @@ def test_an_exception_without_text_is_described():
     failure = describe(Mute(), 3, 4)
     assert (failure.start, failure.stop, failure.type_name) == (3, 4, "Mute")
     assert "ValueError" in failure.message
+
+
+def test_an_exception_that_ends_the_process_when_looked_at_is_described():
+    failure = describe(Leaving(), 3, 4)
+    assert (failure.type_name, failure.exception) == ("Leaving", None)
+    assert "SystemExit" in failure.message
 
 
 def test_an_exception_travels_only_if_it_can_be_read_again():
@@ -62,3 +79,5 @@ def test_ends_of_processes_in_words():
     assert exit_text(-1000) == "killed by signal 1000"
     assert "memory" in crash_text(-9)
     assert "memory" not in crash_text(-15)
+    assert "the task ended its process" in crash_text(3)
+    assert "signal handler" in crash_text(BROKEN)

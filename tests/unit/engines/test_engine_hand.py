@@ -1,5 +1,6 @@
 """What of a chunk is done, failed and lost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,14 +13,20 @@ def failure(start, stop):
     return Failure(start, stop, "error", "E", "m", "t", None, 0.5)
 
 
-@given(st.integers(0, 50), st.lists(st.tuples(st.integers(1, 5), st.booleans())), st.data())
+REPORTS = st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["done", "failed", "not told"])))
+
+
+@given(st.integers(0, 50), REPORTS, st.data())
 def test_every_index_is_in_one_event(start, reports, data):
     stop = start + sum(size for size, _ in reports) + data.draw(st.integers(0, 5))
     hand = Hand(Chunk(9, 2, start, max(stop, start + 1)), None)
     events, at = [], start
-    for size, good in reports:
-        message = Done(at, at + size, b"", b"") if good else failure(at, at + size)
-        events += hand.take(message)
+    for size, what in reports:
+        message = Done(at, at + size, b"", b"") if what == "done" else failure(at, at + size)
+        if what != "not told":
+            assert hand.expects(message)
+            events += hand.take(message)
+            assert not hand.expects(message)
         at += size
     crash = data.draw(st.integers(start, hand.chunk.stop))
     if hand.owes(crash):
@@ -42,3 +49,22 @@ def test_every_index_is_in_one_event(start, reports, data):
 
 def test_no_task_runs_at_minus_one():
     assert not Hand(Chunk(1, 1, 0, 5), None).owes(-1)
+
+
+def test_what_was_passed_over_may_have_run():
+    hand = Hand(Chunk(1, 1, 0, 5), None)
+    hand.take(Done(3, 5, b"", b""))
+    assert hand.end(begun=False) == Ended(1, 1, [(0, 3)], begun=True)
+
+
+def test_a_chunk_that_was_not_asked_back_has_run():
+    assert Hand(Chunk(1, 1, 0, 5), None).over() == Ended(1, 1, [(0, 5)], begun=True)
+
+
+@pytest.mark.parametrize("asked", ["asked_back", "cancelled"])
+def test_a_chunk_that_was_asked_back_has_not_begun_unless_something_was_heard_of_it(asked):
+    hand = Hand(Chunk(1, 1, 0, 5), None)
+    setattr(hand, asked, True)
+    assert hand.over() == Ended(1, 1, [(0, 5)], begun=False)
+    hand.take(failure(0, 1))
+    assert hand.over() == Ended(1, 1, [(1, 5)], begun=True)

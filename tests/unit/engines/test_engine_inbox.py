@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 from collections import deque
@@ -19,6 +20,7 @@ from farm.engines.messages import (
     Leave,
     Run,
     Spent,
+    UseBlock,
     UseProgram,
     decode_from_slot,
     encode,
@@ -120,6 +122,57 @@ def test_what_is_handed_back_is_read_by_the_first_thread(slot):
     slot.say(Run(7, 1, 0, 1))
     first.join(PATIENCE)
     assert found == [7]
+
+
+class Watched(queue.SimpleQueue):
+    """A queue beside which something happens when it has been seen to be empty."""
+
+    def __init__(self, then) -> None:
+        super().__init__()
+        self._then = [then]
+
+    def empty(self) -> bool:
+        found = super().empty()
+        if self._then:
+            self._then.pop()()
+        return found
+
+
+def test_a_job_that_came_between_two_looks_is_not_slept_over(slot):
+    """The second thread puts it there and hands back just before the first one reads."""
+
+    def reads_once():
+        assert slot.inbox.take_over()
+        slot.inbox.read()
+        slot.inbox.hand_back()
+
+    slot.inbox._jobs = Watched(reads_once)
+    slot.say(Run(7, 1, 0, 1))
+    found = []
+    first = slot.in_thread(found)
+    first.join(PATIENCE)
+    assert found == [7]
+
+
+def test_the_rest_of_a_message_is_not_waited_for_by_the_thread_that_reads(slot):
+    """While it is on its way, a task has its limit, and what has finished is flushed."""
+    slot.say(Run(7, 1, 0, 1))
+    assert slot.inbox.next().run.chunk == 7
+    slot.mine.settimeout(0.05)
+    head, block = parts(encode(UseBlock(0, bytes(1 << 17))))
+    assert slot.inbox.take_over()
+    slot.owner.sendall(head + block[:100])
+    slot.inbox.read()
+    slot.owner.sendall(block[100:200])
+    slot.inbox.read()
+    slot.inbox.hand_back()
+    slot.mine.settimeout(PATIENCE)
+    found = []
+    first = slot.in_thread(found)
+    slot.owner.sendall(block[200:])
+    slot.say(Run(8, 1, 1, 2))
+    first.join(PATIENCE)
+    assert found == [8]
 
 
 def test_the_second_thread_does_not_read_while_the_first_does(slot):

@@ -1,6 +1,7 @@
 """Results to payloads: what is split, what fails alone, what travels by value."""
 
 import pickle
+import sys
 import threading
 from array import array
 
@@ -71,3 +72,32 @@ def test_by_value_only_where_a_plain_pickle_fails():
     assert pickle.loads(dump_by_value([lambda: 7]))[0]() == 7
     with pytest.raises(Exception, match="lambda"):
         dump_plain([lambda: 7])
+
+
+class Leaving:
+    """Ends the process if it is let."""
+
+    def __reduce__(self):
+        sys.exit("leaving")
+
+
+class Mute(Exception):
+    def __str__(self):
+        sys.exit("no text")
+
+
+class Unspeakable:
+    def __reduce__(self):
+        raise Mute
+
+
+@pytest.mark.parametrize("dump", [dump_plain, dump_by_value])
+@pytest.mark.parametrize(("wrong", "name"), [(Leaving, "SystemExit"), (Unspeakable, "Mute")])
+def test_a_result_that_ends_the_process_when_pickled_is_the_failure_of_its_task(wrong, name, dump):
+    """The second thread may pickle it, while another task runs that would be blamed."""
+    results, seconds = [0, wrong(), 2], array("f", [0.1, 0.2, 0.3])
+    values, failures, _ = unpack(pack(results, seconds, 5, dump, MemoryLimit()), 5)
+    assert values == {5: 0, 7: 2}
+    assert [(at, failure.kind, failure.type_name) for at, failure in failures.items()] == [
+        (6, "unpicklable", name)
+    ]

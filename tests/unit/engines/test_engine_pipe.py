@@ -136,6 +136,7 @@ def test_half_a_frame_waits_for_its_rest_and_does_not_hold_up_those_before_it(en
     with pytest.raises(TimeoutError):
         slot.receive()
     owner._link.sendall(frame(b"second")[3:8])
+    assert slot.receive() == []
     with pytest.raises(TimeoutError):
         slot.receive()
     owner._link.sendall(frame(b"second")[8:] + frame(b"third"))

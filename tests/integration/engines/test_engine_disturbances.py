@@ -1,0 +1,58 @@
+"""Tasks that get in the way of their slot's own work: it costs them their slot, and nobody else."""
+
+import os
+
+import pytest
+from engine_driver import accounted, failures, lost, results, wait_until
+
+from farm.batch import space
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+
+
+def test_alarms_that_tasks_leave_behind_mix_up_no_results(driver):
+    """Of their own batch, or of another one that the slot runs after it."""
+    left = driver.program("disturbing_tasks:alarm_left", 400)
+    plain = driver.program("square", 50)
+    for _ in range(60):
+        events = driver.run(left, 0, 400)
+        accounted(events, 0, 400)
+        found = results(events)
+        assert found == {index: index for index in found}
+        events = driver.run(plain, 0, 50)
+        accounted(events, 0, 50)
+        found = results(events)
+        assert found == {index: index * index for index in found}
+
+
+def test_an_alarm_in_the_middle_of_a_message_ends_the_slot(driver, tmp_path):
+    """Else what follows would be taken for the rest of it, and the chunk would never end."""
+    points = space.listed([{"index": at, "directory": str(tmp_path)} for at in range(2)])
+    batch = driver.program("disturbing_tasks:alarm_while_sent", points)
+    driver.until(lambda: driver.engine.idle)
+    driver.submit(batch, 0, 2)
+    wait_until((tmp_path / "late").exists)  # the owner does not read meanwhile
+    events = driver.finish()
+    accounted(events, 0, 2)
+    for failure in failures(events).values():
+        # On a busy machine it may be the other thread that sends, and nothing is broken off.
+        assert failure.kind == "error" or "signal handler" in failure.message
+    assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
+
+
+@pytest.mark.parametrize(
+    "words", [b"\0\0\0\5hello", b"hello, whoever reads this"], ids=["a frame", "no frame"]
+)
+def test_a_task_that_writes_to_the_pipe_costs_its_slot_alone(make_driver, words):
+    driver = make_driver(2)
+    points = space.matrix({"index": space.Integers(0, 4, 1), "words": space.Literal([words])})
+    batch = driver.program("disturbing_tasks:scribble", points)
+    driver.until(lambda: driver.engine.idle == 2)
+    driver.submit(batch, 0, 4)
+    driver.submit(batch, 0, 2)
+    events = driver.finish()
+    (failure,) = failures(events).values()
+    assert failure.kind == "crash"
+    assert "descriptors" in failure.message
+    assert len(lost(events)) <= 3
+    assert results(driver.run(driver.program("square", 3), 2, 3)) == {2: 4}
