@@ -88,10 +88,20 @@ def test_what_waits_goes_after_a_moment_though_nothing_arrives(calls):
 
 def test_much_goes_before_that(late, monkeypatch):
     monkeypatch.setattr(module, "MESSAGE_BYTES", 100)
+    is_urgent, looked = late.stream._is_urgent, []
+
+    def look() -> bool:
+        found = is_urgent()
+        if late.stream.is_own_thread:
+            looked.append(found)
+        return found
+
+    monkeypatch.setattr(late.stream, "_is_urgent", look)
     late.add(b"0")
     late.link.accept()
     for _ in range(3):
         late.add(b"x" * 40)
+    eventually(lambda: not looked[-1], "its thread waits for others")
     assert [len(data) for data in late.sent()] == [1, 40], "80 bytes wait"
     late.add(b"x" * 40)
     assert [len(data) for data in late.sent()] == [1, 40, 40, 40, 40]
@@ -232,10 +242,9 @@ def test_who_makes_calls_waits_where_too_many_are_open_but_not_in_a_callback(cal
     assert len(made) == 3
 
 
-def test_a_callback_of_what_could_not_be_sent_makes_calls_without_waiting_either(
-    calls, monkeypatch
-):
+def test_a_callback_of_what_could_not_be_sent_makes_calls_without_waiting_either(monkeypatch):
     """The thread that sends calls runs it, and would wait for itself."""
+    calls = Calls(FakeLink())
     monkeypatch.setattr(module, "MAX_OPEN", 1)
     made: list[AsyncResult] = []
 
@@ -247,6 +256,7 @@ def test_a_callback_of_what_could_not_be_sent_makes_calls_without_waiting_either
     calls.link.closed = FarmError("the link is given up")
     calls.add(callback=call)
     eventually(lambda: len(made) == 3 and all(one.ready() for one in made), "it does not wait")
+    calls.stream.stop()
 
 
 def test_a_call_that_a_callback_makes_at_the_end_of_a_batch_goes_into_another_one(late):
@@ -268,6 +278,7 @@ def test_what_found_no_room_goes_as_soon_as_there_is_some(calls, monkeypatch):
         calls.add(number)
         eventually(lambda number=number: calls.sent()[-1] == number, "it goes")
     calls.add(b"3")
+    eventually(lambda: calls.link.drained == 4, "each was looked at")
     calls.link.say(calls.link.request(Append), Done())
     eventually(lambda: calls.sent()[-1] == b"3", "it goes")
     assert calls.link.unanswered(Append) == 2
