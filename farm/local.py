@@ -142,8 +142,12 @@ class _Helper:
 
 
 def _stop(helpers: list[_Helper]) -> None:
-    for helper in helpers:
-        helper.stop()
+    """Stop each, one after the other, also where one of them is interrupted by Ctrl-C."""
+    if helpers:
+        try:
+            helpers[0].stop()
+        finally:
+            _stop(helpers[1:])
 
 
 # -- inside the helpers -----------------------------------------------------------------------

@@ -34,6 +34,19 @@ class Changed(threading.Condition):
         super().__init__(self._mutex)
         self._is_bringer = is_bringer
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """As of any `threading.Condition`, by a thread that has taken the lock once.
+
+        Ctrl-C just where the lock has been given back finds nobody who would take it again; `with`
+        would then say that it is not taken, in the place of the interrupt.
+        """
+        try:
+            return super().wait(timeout)
+        except BaseException:
+            if not self._is_owned():  # type: ignore[attr-defined]  # typeshed leaves it out
+                self._mutex.acquire()
+            raise
+
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """As of any `threading.Condition`.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from farm.batch import spec as specs
 from farm.client.asking import meaning
 from farm.client.follow import Follower, Taker
+from farm.client.once import Reply
 from farm.errors import BatchCancelledError, FarmError, ProtocolError, RequestError
 from farm.wire import controls, messages
 
@@ -57,8 +57,7 @@ class Feed:
         self._taker = taker
         self._on_room = on_room
         self._on_refused = on_refused if taker is None else taker.end
-        self._messages = 0  # on their way
-        self._bytes = 0
+        self._sent: set[_Sent] = set()  # messages on their way
         self._given_up = False
         self._cancelled = False
         self.id: int | None = None
@@ -77,14 +76,15 @@ class Feed:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is on its way."""
-        return not self._messages
+        return not self._sent
 
     @property
     def has_room(self) -> bool:
         """Whether a block may be sent."""
-        if self.is_closed or (self.id is None and self._messages):
+        if self.is_closed or (self.id is None and self._sent):
             return False  # the id is needed to append to it
-        few = self._messages < MAX_ON_THEIR_WAY and self._bytes < BYTES_ON_THEIR_WAY
+        size = sum(one.size for one in self._sent)
+        few = len(self._sent) < MAX_ON_THEIR_WAY and size < BYTES_ON_THEIR_WAY
         return few or self.is_idle
 
     @property
@@ -118,17 +118,24 @@ class Feed:
                 token, self._spec.name, self.total, self._spec.options,
                 specs.encode(self._spec), blocks=blocks, open=not close,
             )  # fmt: skip
-        self._messages += 1
-        self._bytes += len(payload)
-        # Not drained here: the link's thread, which would have to read meanwhile, needs the lock.
-        self._link.tell(request, _Sent(self, len(payload)))
+        self._tell_block(request, _Sent(self, len(payload)))
 
-    def arrived(self, size: int, answer: messages.Message) -> None:
-        """A message of ``size`` bytes is acknowledged; without the lock, by the link's thread."""
+    def _tell_block(self, request: messages.Message, sent: _Sent) -> None:
+        self._sent.add(sent)  # before it is told: after Ctrl-C it may be on its way
+        try:
+            # Not drained here: the link's thread, which would have to read meanwhile, needs the
+            # lock.
+            self._link.tell(request, sent)
+        except Exception:
+            self._sent.discard(sent)
+            self.is_closed, self.is_complete = True, False
+            raise
+
+    def arrived(self, sent: _Sent, answer: messages.Message) -> None:
+        """A message is acknowledged; without the lock, by the link's thread."""
         try:
             with self._changed:
-                self._messages -= 1
-                self._bytes -= size
+                self._sent.discard(sent)
                 is_first = self.id is None
                 if is_first:
                     self._begin(answer)
@@ -175,8 +182,8 @@ class Feed:
 
     def _cancel(self) -> None:
         if not self._cancelled:
-            self._cancelled = True
             self._tell(messages.Cancel(str(self.id)))
+            self._cancelled = True  # after it: to say it twice does no harm, but never does
 
     def drop(self) -> None:
         """The batch has ended, and nobody needs it any more."""
@@ -186,7 +193,7 @@ class Feed:
     def _tell(self, request: messages.Message) -> None:
         """Say something whose answer nobody waits for."""
         try:
-            self._link.tell(request, Future())
+            self._link.tell(request, Reply())
         except FarmError as error:
             log.debug("%s was not said: %s", type(request).__name__, error)
 
@@ -196,11 +203,11 @@ class _Sent:
 
     def __init__(self, feed: Feed, size: int) -> None:
         self._feed = feed
-        self._size = size
+        self.size = size
 
     def set_result(self, body: messages.Message) -> None:
         """It has arrived."""
-        self._feed.arrived(self._size, body)
+        self._feed.arrived(self, body)
 
     def set_exception(self, error: FarmError) -> None:
         """It was refused, or the link is given up."""

@@ -92,6 +92,7 @@ class Mapping:
         except BaseException as error:
             self._sink.fail(error)  # before its end, which says less
             self.cancel()
+            self.page_over()
             raise
         return self._feed.total + len(self._places)
 

@@ -104,12 +104,20 @@ class AsyncResult:
         try:
             if callback is not None:
                 callback(value)
-        except Exception:
-            # The thread that brings results goes on: other calls wait for it.
+        except BaseException as error:
+            # The thread that brings results goes on, also after a SystemExit: other calls wait for
+            # it. What interrupts the main thread is not for the callback alone.
             log.exception("a callback of a pool failed")
+            if _is_interrupt(error):
+                raise
         finally:
             # As in `multiprocessing.pool`, whoever waits goes on when the callback has returned.
             self._value, self._state = value, state
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and not isinstance(error, Exception)
 
 
 class MapResult(AsyncResult):
@@ -199,10 +207,13 @@ class ResultIterator:
             if not self._is_there():
                 self._changed.notify_all()  # for the results that were taken, others may be made
                 self._changed.wait_for(self._is_there, timeout)
-            found = self._came.pop(self._taken, None)
+            found = self._came.get(self._taken)
             if found is None:
                 raise self._nothing()
+            # Counted before it is removed: after Ctrl-C in between one too many is kept, while the
+            # other way round everybody would wait for it.
             self._taken += 1
+            self._came.pop(self._taken - 1, None)
             if self._taken % _TELL_EVERY == 0:
                 self._changed.notify_all()
         ok, value = found

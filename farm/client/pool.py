@@ -44,10 +44,11 @@ class SessionPool:
         self._session = session
         self._options = options = options or specs.Options()
         self._pid = os.getpid()
-        self._changed = Changed(lambda: session.link.is_own_thread)
+        self._changed = Changed(self._is_bringer)
         self._stream = CallStream(session.link, self._changed, "pool", options)
         self._mappings: set[mapping.Mapping] = set()
         self._state: Literal["open", "closed", "terminated"] = "open"
+        self._leaver: int | None = None  # the thread that terminates it
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state} on {self._session.address}>"
@@ -133,7 +134,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `map`; the list is to come."""
-        return self._map(func, iterable, "one", chunksize, callback, error_callback, aside=True)
+        return self._map(func, iterable, "one", chunksize, callback, error_callback)
 
     def starmap(
         self,
@@ -154,7 +155,7 @@ class SessionPool:
         error_callback: Callback | None = None,
     ) -> AsyncResult:
         """As `starmap`; the list is to come."""
-        return self._map(func, iterable, "star", chunksize, callback, error_callback, aside=True)
+        return self._map(func, iterable, "star", chunksize, callback, error_callback)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
@@ -180,8 +181,6 @@ class SessionPool:
         chunksize: int | None,
         callback: Callback | None = None,
         error_callback: Callback | None = None,
-        *,
-        aside: bool = False,
     ) -> MapResult:
         self._check_open()
         _check_chunksize(chunksize)
@@ -190,20 +189,16 @@ class SessionPool:
         result = MapResult(self._changed, len(arguments), callback, error_callback)
         if not arguments:
             return result
-        made = self._begin(func, items, result, self._over)
-        if made is None:
-            return result
         remaining = iter(arguments)
 
-        def send() -> None:
+        def send(made: mapping.Mapping) -> None:
             # What cannot be sent is the result, which has been told of it.
             with contextlib.suppress(Exception):
                 made.send(lambda count: list(islice(remaining, count)))
 
-        if aside:
-            threading.Thread(target=send, name="farm-map", daemon=True).start()
-        else:
-            send()
+        made = self._made(func, items, result, self._over)
+        if made is not None:
+            self._begin(made, {"farm-map": lambda: send(made)})
         return result
 
     def _imap(
@@ -223,11 +218,7 @@ class SessionPool:
             pulling.stop()
             self._over(made)
 
-        made = self._begin(func, "one", results, over)
-        if made is None:
-            return results
-
-        def send() -> None:
+        def send(made: mapping.Mapping) -> None:
             # What cannot be sent is said by the results, which have been told of it.
             with contextlib.suppress(Exception):
                 total = made.send(pulling.take, at_once=True)
@@ -236,28 +227,38 @@ class SessionPool:
                     total += 1
                 results.close(total)
 
-        for name, target in (("farm-imap", send), ("farm-imap-arguments", pulling.run)):
-            threading.Thread(target=target, name=name, daemon=True).start()
+        made = self._made(func, "one", results, over)
+        if made is not None:
+            threads = {"farm-imap": lambda: send(made), "farm-imap-arguments": pulling.run}
+            self._begin(made, threads)
         return results
 
-    def _begin(
+    def _made(
         self,
         func: Callable[..., Any],
         items: Literal["one", "star"],
         sink: mapping.Sink,
         on_end: Callable[[mapping.Mapping], None],
     ) -> mapping.Mapping | None:
-        """One more mapping; none if its function cannot be sent, which is its result then."""
+        """A mapping; none if its function cannot be sent, which is its result then."""
         link = self._session.link
         try:
-            made = mapping.Mapping(link, self._changed, func, items, self._options, sink, on_end)
+            return mapping.Mapping(link, self._changed, func, items, self._options, sink, on_end)
         except FarmError as error:
             sink.fail(error)
             return None
-        with self._changed:
-            self._check_open()
-            self._mappings.add(made)
-        return made
+
+    def _begin(self, made: mapping.Mapping, threads: dict[str, Callable[[], None]]) -> None:
+        """Have threads send a mapping: Ctrl-C, which comes in the main thread, is not for them."""
+        try:
+            with self._changed:
+                self._check_open()
+                self._mappings.add(made)
+            for name, target in threads.items():
+                threading.Thread(target=target, name=name, daemon=True).start()
+        except BaseException:  # Ctrl-C: nobody may be there to send it, and to end it
+            made.cancel()
+            raise
 
     def _over(self, ended: mapping.Mapping) -> None:
         with self._changed:
@@ -270,29 +271,42 @@ class SessionPool:
         """Take no further calls; those that were made go on."""
         with self._changed:
             if self._state == "open":
-                self._state = "closed"
                 self._stream.close()
+                self._state = "closed"  # after it: whoever is interrupted may close it again
 
     def terminate(self) -> None:
         """Give up everything that has no result, and let go of the farm.
 
         What is open fails. The server is given `LEAVE_SECONDS` to hear of it.
         """
+        if self._pid != os.getpid():
+            return  # after a fork it is the parent's
+        try:
+            self._leave()
+        finally:  # also after Ctrl-C, which ends the waiting alone; and again if it comes here, too
+            if self._leaver == threading.get_ident():
+                self._let_go()
+
+    def _leave(self) -> None:
+        """Give up everything, and wait until the server has ended it."""
         with self._changed:
-            if self._state == "terminated" or self._pid != os.getpid():
-                return  # after a fork it is the parent's
-            self._state = "terminated"
+            if self._state == "terminated":
+                return
+            self._state, self._leaver = "terminated", threading.get_ident()
             mappings = list(self._mappings)
         self._stream.cancel()
         for made in mappings:
             made.cancel()
-        link = self._session.link
-        if not link.is_own_thread:
+        if not self._is_bringer():
             with self._changed:
                 self._changed.wait_for(self._is_over, LEAVE_SECONDS)
-            link.settle(LEAVE_SECONDS)
-        self._session.close()
-        self._stream.stop()
+            self._session.link.settle(LEAVE_SECONDS)
+
+    def _let_go(self) -> None:
+        try:
+            self._session.close()
+        finally:
+            self._stream.stop()
 
     def join(self) -> None:
         """Wait until everything that was called has a result.
@@ -306,6 +320,10 @@ class SessionPool:
             with self._changed:
                 self._changed.wait_for(self._is_over)
         self.terminate()
+
+    def _is_bringer(self) -> bool:
+        """Whether the calling thread is one that calls and results need, and so must not wait."""
+        return self._session.link.is_own_thread or self._stream.is_own_thread
 
     def _is_over(self) -> bool:
         return self._stream.is_over and not self._mappings

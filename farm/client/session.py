@@ -171,8 +171,10 @@ class Session:
 
     def close(self) -> None:
         """Close the connection; batches go on. A local farm is stopped."""
-        self._link.close()
-        self._on_close()
+        try:
+            self._link.close()
+        finally:  # also after Ctrl-C: helpers do not outlive their session
+            self._on_close()
 
     def __enter__(self) -> Session:
         return self

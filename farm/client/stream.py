@@ -1,17 +1,24 @@
 """Calls that are made one by one, sent together: an open batch to which they are appended.
 
-The first call goes at once; those that follow while it is on its way go together when it is
-acknowledged, or a millisecond later. So that one call waits for nothing, and ten thousand take some
-fifty messages.
+A call that comes while nothing is on its way goes at once; those that follow meanwhile go together
+when it is acknowledged, or a millisecond later. So that one call waits for nothing, and ten
+thousand take some fifty messages.
+
+Ctrl-C interrupts the main thread alone, which mostly is the one that makes calls, and may do so
+between any two steps. So whoever makes a call only puts it beside the others, in one step; what has
+several of them, to number calls and to send them, is done by a thread of the stream's own, or by
+the link's.
 """
 
 from __future__ import annotations
 
 import pickle
+import queue
 import sys
 import threading
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.batch import spec as specs
 from farm.client.feed import Feed
@@ -37,6 +44,15 @@ MAX_WAITING_BYTES = 64 << 20
 """Calls without a result, and bytes that are not sent; whoever makes another call waits."""
 
 
+class _Waiting(NamedTuple):
+    """A call that is not sent."""
+
+    data: bytes
+    result: AsyncResult
+    end: int
+    """Bytes of the batch's calls up to this one: no counter has to be kept in step with them."""
+
+
 class _Calls:
     """One batch of calls: those that wait to be sent, and those whose results are to come.
 
@@ -47,80 +63,96 @@ class _Calls:
 
     def __init__(self, stream: CallStream, spec: specs.Spec) -> None:
         self._stream = stream
-        self.feed = Feed(stream.link, stream.changed, spec, self, self.flush_idle)
-        self.open: dict[int, AsyncResult] = {}
-        self.waiting: deque[bytes] = deque()
-        self.waiting_bytes = 0
+        self.feed = Feed(stream.link, stream.changed, spec, self, self._on_room)
         self.closing = False
-        self._total = 0
-        self._bytes = 0
+        self._open: dict[int, AsyncResult] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._sent_bytes = 0
         # Each call has a few bytes around it in a message, the shortest as many as itself.
         self._together = min(MESSAGE_BYTES, stream.link.largest // 2)
 
     @property
+    def count(self) -> int:
+        """Calls without a result."""
+        return len(self._open) + len(self._waiting)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the calls that wait to be sent."""
+        return self._made_bytes - self._sent_bytes
+
+    @property
+    def _made_bytes(self) -> int:
+        return self._waiting[-1].end if self._waiting else self._sent_bytes
+
+    @property
     def is_full(self) -> bool:
         """Whether the next call goes into another batch."""
-        return self._total >= MAX_CALLS or self._bytes >= MAX_BYTES or self.feed.is_closed
+        made = self.feed.total + len(self._waiting)
+        return made >= MAX_CALLS or self._made_bytes >= MAX_BYTES or self.feed.is_closed
 
-    def add(self, data: bytes, result: AsyncResult) -> FarmError | None:
-        """One more call; with the lock, as all that follows. Why nothing can be sent, if so."""
-        self.open[self._total] = result
-        self._total += 1
-        self._bytes += len(data)
-        self.waiting.append(data)
-        self.waiting_bytes += len(data)
-        if self.feed.is_idle or self.waiting_bytes >= self._together:
-            return self.try_to_flush()
-        return None
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something is to be sent, and to wait for nothing that goes with it."""
+        if self.feed.is_idle:
+            return bool(self._waiting) or (self.closing and self.feed.may_end)
+        return self.waiting_bytes >= self._together and self.feed.has_room
 
-    def try_to_flush(self) -> FarmError | None:
-        """Send what waits, as far as there is room; the error, if nothing can be sent."""
-        try:
-            self.flush()
-        except FarmError as error:
-            return error
-        return None
+    def add(self, data: bytes, result: AsyncResult) -> None:
+        """One more call; with the lock, as all that follows."""
+        size = self.waiting_bytes
+        if not self._waiting or size < self._together <= size + len(data):
+            self._stream.wake()  # which has to wait for the lock
+        self._waiting.append(_Waiting(data, result, self._made_bytes + len(data)))
+
+    def close(self) -> None:
+        """Take no further calls."""
+        self._stream.wake()
+        self.closing = True
 
     def flush(self) -> None:
-        """Send what waits, as far as there is room.
+        """Send what waits, as far as there is room; not in a thread that Ctrl-C interrupts.
 
         Raises:
             FarmError: nothing can be sent any more.
         """
-        while self.waiting and self.feed.has_room:
+        while self._waiting and self.feed.has_room:
             items = self._next()
-            close = self.closing and not self.waiting
+            close = self.closing and not self._waiting
             self.feed.send(pickle.dumps(items, 5), len(items), close=close)
-        if self.closing and not self.waiting and self.feed.may_end:
+        if self.closing and not self._waiting and self.feed.may_end:
             self.feed.send(b"", 0, close=True)
 
     def _next(self) -> list[bytes]:
-        """What goes into one message."""
+        """What goes into one message; from here on the calls have the numbers of their tasks."""
         items: list[bytes] = []
         size = 0
-        while self.waiting and (not items or size + len(self.waiting[0]) <= self._together):
-            items.append(self.waiting.popleft())
-            size += len(items[-1])
-        self.waiting_bytes -= size
+        while self._waiting and (not items or size + len(self._waiting[0].data) <= self._together):
+            data, result, self._sent_bytes = self._waiting.popleft()
+            self._open[self.feed.total + len(items)] = result
+            items.append(data)
+            size += len(data)
         return items
 
-    def flush_idle(self) -> None:
-        """What was on its way has arrived: what waited meanwhile goes next."""
+    def _on_room(self) -> None:
+        """A message has arrived: what waited meanwhile goes next."""
         if self.feed.is_idle:
             self.flush()
+        elif self._waiting:
+            self._stream.wake()
 
     # -- as a `Taker` -------------------------------------------------------------------------
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
         for index, value in enumerate(values, start):
-            result = self.open.pop(index, None)
+            result = self._open.pop(index, None)
             if result is not None:
                 result.settle(value)
 
     def put_error(self, index: int, error: BaseException) -> None:
         """A call has failed."""
-        result = self.open.pop(index, None)
+        result = self._open.pop(index, None)
         if result is not None:
             result.fail(error)
 
@@ -134,9 +166,10 @@ class _Calls:
         if error is None:
             self.feed.drop()
         with self._stream.changed:
-            self.waiting.clear()
-            self.waiting_bytes = 0
-            left, self.open = list(self.open.values()), {}
+            self.closing = self.feed.is_closed = True
+            left = [*self._open.values(), *(one.result for one in self._waiting)]
+            self._open.clear()
+            self._waiting.clear()
         for result in left:
             result.fail(self.feed.reason(error))
         self._stream.ended(self)
@@ -162,9 +195,14 @@ class CallStream:
         self._unfinished: list[_Calls] = []  # the last one takes calls, unless it is closed
         self._closed = False
         self._stopped = False
-        self._late = threading.Event()
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # takes one in a single step
         self._flusher = threading.Thread(target=self._flush_loop, name="farm-calls", daemon=True)
         self._flusher.start()
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the stream's own thread asks this: while that waits, no call is sent."""
+        return threading.current_thread() is self._flusher
 
     def add(self, data: bytes, result: AsyncResult) -> None:
         """Make a call; one that cannot be sent has failed.
@@ -186,17 +224,11 @@ class CallStream:
             )
             return
         with self.changed:
-            if not self.link.is_own_thread:  # in a callback: room comes by that thread alone
+            if not (self.link.is_own_thread or self.is_own_thread):  # these are who make room
                 self.changed.wait_for(self._has_room)
             if self._closed:
                 raise ValueError("Pool not running")
-            calls = self._current()
-            refused = calls.add(data, result)
-            if calls.waiting:
-                self._late.set()
-        if refused is not None:
-            calls.end(refused)
-        self.link.drain()
+            self._current().add(data, result)
 
     def _has_room(self) -> bool:
         if self._closed or not self._unfinished:
@@ -207,41 +239,54 @@ class CallStream:
     @property
     def open_calls(self) -> int:
         """Calls that have no result yet."""
-        return sum(len(calls.open) for calls in self._unfinished)
+        return sum(calls.count for calls in self._unfinished)
 
     def _current(self) -> _Calls:
         last = self._unfinished[-1] if self._unfinished else None
         if last is not None and not last.closing:
             if not last.is_full:
                 return last
-            self._close(last)
+            last.close()
         self._unfinished.append(_Calls(self, self._spec))
         return self._unfinished[-1]
 
-    def _close(self, calls: _Calls) -> None:
-        calls.closing = True
-        self._late.set()
+    def wake(self) -> None:
+        """Have the stream's thread look at what waits."""
+        if self._news.empty():
+            self._news.put(None)
 
     def _flush_loop(self) -> None:
-        """Send what has waited for long enough."""
-        pause = threading.Event()  # never set
-        while True:
-            self._late.wait()
-            pause.wait(FLUSH_SECONDS)
-            self._late.clear()
-            if self._stopped:  # looked at after that, so that a `stop` meanwhile is not missed
-                return
+        """Send what is urgent, and what has waited for long enough."""
+        while not self._stopped:
+            self._news.get()
+            self._gather()
             with self.changed:
                 waiting = list(self._unfinished)
             for calls in waiting:
                 self._flush(calls)
             self.link.drain()
 
-    def _flush(self, calls: _Calls) -> None:
+    def _gather(self) -> None:
+        """Wait for calls that go together, for a moment at most."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while not self._is_urgent():
+            try:
+                self._news.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return
+
+    def _is_urgent(self) -> bool:
         with self.changed:
-            refused = calls.try_to_flush()
-        if refused is not None:
-            calls.end(refused)
+            return self._stopped or any(calls.is_urgent for calls in self._unfinished)
+
+    def _flush(self, calls: _Calls) -> None:
+        try:
+            with self.changed:
+                calls.flush()
+        except FarmError as error:
+            calls.feed.refused(error)
+        except MemoryError:  # for the message: its calls have numbers, and can have no others
+            calls.feed.refused(FarmError("calls could not be sent: this process is out of memory"))
 
     def ended(self, calls: _Calls) -> None:
         """A batch of calls is over."""
@@ -260,7 +305,7 @@ class CallStream:
         with self.changed:
             self._closed = True
             for calls in self._unfinished:
-                self._close(calls)
+                calls.close()
 
     def cancel(self) -> None:
         """Give up every call that has no result."""
@@ -268,12 +313,15 @@ class CallStream:
             self._closed = True
             for calls in self._unfinished:
                 calls.feed.give_up()
+            unknown = [calls for calls in self._unfinished if calls.feed.is_unknown]
             self.changed.notify_all()
+        for calls in unknown:
+            calls.end(None)
         self.link.drain()
 
     def stop(self) -> None:
         """End the thread."""
         self._stopped = True
-        self._late.set()
-        if self._flusher is not threading.current_thread():
+        self.wake()
+        if not self.is_own_thread:
             self._flusher.join()

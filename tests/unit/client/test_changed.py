@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import pytest
+from farm_harness import PATIENCE
 
 from farm.client.changed import Changed
 
@@ -61,6 +62,26 @@ def test_with_an_ordinary_condition_it_would() -> None:
     with interrupted_in({"__exit__"}), pytest.raises(KeyboardInterrupt), condition:
         pass
     assert not may_be_taken(condition)
+
+
+def test_an_interrupt_that_finds_it_given_back_is_what_is_raised() -> None:
+    """Not that it cannot be given back again."""
+
+    def look(_frame: FrameType, event: str, function: object) -> None:
+        if event == "c_return" and getattr(function, "__name__", "") == "_release_save":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    changed = Changed()
+
+    def wait() -> None:
+        with changed:
+            sys.setprofile(look)
+            changed.wait(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    assert may_be_taken(changed)
 
 
 def test_it_is_still_a_condition() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from fake_link import FakeLink
 from farm_harness import PATIENCE, eventually
 
 from farm.batch import spec as specs
+from farm.client import feed
 from farm.client import stream as module
 from farm.client.changed import Changed
 from farm.client.pending import AsyncResult
 from farm.client.stream import CallStream
 from farm.errors import BatchCancelledError, FarmError, RequestError, UsageError
-from farm.wire.messages import Append, Submit
+from farm.wire.messages import Append, Done, Submit
 
 
 class Calls:
@@ -29,8 +31,10 @@ class Calls:
         self.stream = CallStream(link, self.changed, "pool", specs.Options())  # type: ignore[arg-type]
 
     def add(self, data: bytes = b"call", callback: Any = None) -> AsyncResult:
+        """One more call; the stream's thread has sent it, if it was to go at once."""
         result = AsyncResult(self.changed, callback, callback)
         self.stream.add(data, result)
+        eventually(lambda: not self.stream._is_urgent(), "it was looked at")
         return result
 
     def adds(self, count: int) -> list[AsyncResult]:
@@ -40,6 +44,11 @@ class Calls:
         """The calls that were sent."""
         requests = [one for one in self.link.said if isinstance(one, Submit | Append)]
         return [c for r in requests for block in r.blocks for c in pickle.loads(block.payload)]
+
+
+def ends(link: FakeLink) -> list[type]:
+    """The messages that closed a batch."""
+    return [type(one) for one in link.said if getattr(one, "close", False)]
 
 
 @pytest.fixture
@@ -53,7 +62,9 @@ def calls():
 def late(monkeypatch):
     """Nothing goes because it has waited for long enough."""
     monkeypatch.setattr(module, "FLUSH_SECONDS", 3600.0)
-    return Calls(FakeLink())  # its thread sleeps, and is a daemon
+    made = Calls(FakeLink())
+    yield made
+    made.stream.stop()
 
 
 def test_the_first_call_goes_at_once_and_the_others_together_when_it_has_arrived(late):
@@ -77,10 +88,20 @@ def test_what_waits_goes_after_a_moment_though_nothing_arrives(calls):
 
 def test_much_goes_before_that(late, monkeypatch):
     monkeypatch.setattr(module, "MESSAGE_BYTES", 100)
+    is_urgent, looked = late.stream._is_urgent, []
+
+    def look() -> bool:
+        found = is_urgent()
+        if late.stream.is_own_thread:
+            looked.append(found)
+        return found
+
+    monkeypatch.setattr(late.stream, "_is_urgent", look)
     late.add(b"0")
     late.link.accept()
     for _ in range(3):
         late.add(b"x" * 40)
+    eventually(lambda: not looked[-1], "its thread waits for others")
     assert [len(data) for data in late.sent()] == [1, 40], "80 bytes wait"
     late.add(b"x" * 40)
     assert [len(data) for data in late.sent()] == [1, 40, 40, 40, 40]
@@ -106,12 +127,9 @@ def test_a_message_fits_into_what_the_server_takes(monkeypatch):
 def test_calls_in_any_number_of_batches(late, monkeypatch):
     monkeypatch.setattr(module, "MAX_CALLS", 3)
     results = late.adds(8)
-    late.stream._late.set()
-    for _ in range(3):
-        late.link.accept()
-    for calls in list(late.stream._unfinished):  # what its thread does
-        with late.changed:
-            calls.flush()
+    closed = [Append, Append]
+    eventually(lambda: late.link.accept() or len(late.sent()) == 8, "all are sent")
+    eventually(lambda: late.link.accept() or ends(late.link) == closed, "two are closed")
     late.link.accept()
     submits = [one for one in late.link.said if isinstance(one, Submit)]
     assert len(submits) == 3
@@ -119,8 +137,7 @@ def test_calls_in_any_number_of_batches(late, monkeypatch):
     for nth, first, count in ((2, 6, 2), (1, 3, 3), (0, 0, 3)):
         late.link.page([done(0, list(range(first, first + count)))], nth=nth)
     assert [result.get(0) for result in results] == list(range(8))
-    closed = [one.batch for one in late.link.said if isinstance(one, Append) and one.close]
-    assert len(closed) == 2, "the last one takes more calls"
+    assert ends(late.link) == closed, "the last one takes more calls"
 
 
 def test_results_come_in_any_order_and_failures_are_of_their_calls(late):
@@ -223,6 +240,65 @@ def test_who_makes_calls_waits_where_too_many_are_open_but_not_in_a_callback(cal
     calls.link.page([done(2, ["c"])])
     more.join(PATIENCE)
     assert len(made) == 3
+
+
+def test_a_callback_of_what_could_not_be_sent_makes_calls_without_waiting_either(monkeypatch):
+    """The thread that sends calls runs it, and would wait for itself."""
+    calls = Calls(FakeLink())
+    monkeypatch.setattr(module, "MAX_OPEN", 1)
+    made: list[AsyncResult] = []
+
+    def call(_: Any) -> None:
+        for _ in range(3):
+            made.append(AsyncResult(calls.changed))
+            calls.stream.add(b"again", made[-1])
+
+    calls.link.closed = FarmError("the link is given up")
+    calls.add(callback=call)
+    eventually(lambda: len(made) == 3 and all(one.ready() for one in made), "it does not wait")
+    calls.stream.stop()
+
+
+def test_a_call_that_a_callback_makes_at_the_end_of_a_batch_goes_into_another_one(late):
+    after: list[AsyncResult] = []
+    late.add(callback=lambda _: after.append(late.add(b"after")))
+    late.link.accept()
+    late.link.page(ended=True)
+    eventually(lambda: late.sent()[-1] == b"after", "it is sent")
+    late.link.accept()
+    late.link.page([done(0, ["z"])])
+    assert after[0].get(0) == "z"
+
+
+def test_what_found_no_room_goes_as_soon_as_there_is_some(calls, monkeypatch):
+    monkeypatch.setattr(feed, "MAX_ON_THEIR_WAY", 2)
+    calls.add(b"0")
+    calls.link.accept()
+    for number in (b"1", b"2"):
+        calls.add(number)
+        eventually(lambda number=number: calls.sent()[-1] == number, "it goes")
+    calls.add(b"3")
+    eventually(lambda: calls.link.drained == 4, "each was looked at")
+    calls.link.say(calls.link.request(Append), Done())
+    eventually(lambda: calls.sent()[-1] == b"3", "it goes")
+    assert calls.link.unanswered(Append) == 2
+
+
+def test_without_memory_for_a_message_its_batch_fails_and_the_next_calls_go_on(calls, monkeypatch):
+    calls.add(b"0")
+    calls.link.accept()
+
+    def no_memory(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "pickle", SimpleNamespace(dumps=no_memory))
+    failed = calls.add(b"1")
+    with pytest.raises(FarmError, match="out of memory"):
+        failed.get(PATIENCE)
+    assert calls.link.cancelled == ["1"]
+    monkeypatch.undo()
+    calls.add(b"2")
+    eventually(lambda: calls.sent()[-1] == b"2", "it is sent")
 
 
 def test_closed_it_ends_with_its_last_result(calls):

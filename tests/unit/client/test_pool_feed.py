@@ -152,6 +152,14 @@ def test_dropped_it_is_forgotten(known):
     assert known.link.said[-1] == Forget(1)
 
 
+def test_a_message_that_could_not_be_told_is_not_on_its_way(fed):
+    fed.link.closed = FarmError("the link is given up")
+    with pytest.raises(FarmError, match="the link is given up"):
+        fed.send()
+    assert fed.feed.is_unknown
+    assert not fed.feed.has_room, "nothing can follow it"
+
+
 def test_a_link_that_is_closed_is_said_to_who_sends(known):
     known.link.close()
     assert "closed" in str(known.taker.ends[0]), "who follows is told"

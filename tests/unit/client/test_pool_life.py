@@ -157,7 +157,9 @@ def test_a_chunksize_of_one_costs_no_message_for_each_call(pool, link):
 
 
 def test_closed_it_takes_nothing_and_joined_it_is_over(pool, link):
-    single, many = pool.apply_async(abs, (-1,)), pool.map_async(abs, [-1, -2])
+    single = pool.apply_async(abs, (-1,))
+    link.request(Submit)
+    many = pool.map_async(abs, [-1, -2])
     with pytest.raises(ValueError, match="Pool is still running"):
         pool.join()
     pool.close()
@@ -228,6 +230,7 @@ def test_terminated_it_waits_until_the_server_has_ended_everything(pool, link, m
 
 def test_a_callback_may_terminate_the_pool(pool, link):
     pool.apply_async(abs, (-1,), callback=lambda _: pool.terminate())
+    link.request(Submit)
     other = pool.map_async(abs, [1])
     link.request(Submit, 1)
     link.accept()
@@ -293,6 +296,28 @@ def test_an_endless_iterable_is_read_as_far_as_its_results_are_taken(pool, link,
     eventually(lambda: not names & {one.name for one in threading.enumerate()}, "nobody reads on")
 
 
+def test_who_sends_calls_must_not_wait_for_them_either(pool, link):
+    errors: list[BaseException] = []
+    link.closed = FarmError("the link is given up")
+    pool.apply_async(
+        abs, (1,), error_callback=lambda _: _keep(errors, lambda: pool.apply(abs, (1,)))
+    )
+    eventually(lambda: errors, "its callback is called")
+    assert "must not wait" in str(errors[0])
+
+
+@pytest.mark.parametrize("call", ["map", "imap"])
+def test_what_could_not_even_be_begun_holds_nobody_up(pool, link, call):
+    link.closed = FarmError("the link is given up")
+    with pytest.raises(FarmError, match="the link is given up"):
+        list(getattr(pool, call)(abs, [-1]))
+    pool.close()
+    joined = threading.Thread(target=pool.join, daemon=True)
+    joined.start()
+    joined.join(PATIENCE / 3)
+    assert not joined.is_alive()
+
+
 def _keep(errors: list[BaseException], call: Callable[[], object]) -> None:
     try:
         call()
@@ -324,6 +349,7 @@ def test_a_callback_may_make_calls_of_every_kind(pool, link):
             pool.apply(abs, (1,))
 
     pool.apply_async(abs, (-1,), callback=callback)
+    link.request(Submit)
     link.accept()
     link.page([done(0, [1])])
     eventually(lambda: link.accept() or link.blocks().count((0, 10)) == 1, "ten are sent by others")

@@ -182,6 +182,45 @@ def test_given_up_before_anything_was_sent_it_is_over_at_once():
     assert made.link.said == []
 
 
+def test_where_not_even_its_beginning_can_be_told_it_is_over():
+    made = Mapped(1)
+    made.link.closed = FarmError("the link is given up")
+    made.send(taking([1]))
+    with pytest.raises(FarmError, match="the link is given up"):
+        made.result.get(PATIENCE)
+    made.thread.join(PATIENCE)
+    assert made.over == [made.mapping]
+
+
+def test_who_waits_is_woken_where_the_arguments_raise():
+    made, go = Mapped(2), threading.Event()
+
+    def take(count: int) -> list[int]:
+        if made.link.said:
+            go.wait(PATIENCE)
+            raise KeyError("no more")
+        return [1]
+
+    made.send(take, at_once=True)
+    made.link.say(made.link.request(Submit), Submitted(1))
+    errors: list[BaseException | None] = []
+
+    def wait() -> None:
+        with made.changed:
+            waiting.set()
+            made.changed.wait_for(made.result.ready, PATIENCE)
+        errors.append(made.result._value)
+
+    waiting = threading.Event()
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    waiting.wait(PATIENCE)
+    with made.changed:  # it waits, and has given the lock back
+        go.set()
+    waiter.join(PATIENCE / 3)
+    assert [type(error) for error in errors] == [KeyError]
+
+
 def test_arguments_that_raise_give_it_up():
     made = Mapped(100)
 

@@ -96,6 +96,31 @@ def test_a_callback_that_raises_is_logged_and_changes_nothing(changed, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
+def leave(_: object) -> None:
+    raise SystemExit
+
+
+def test_a_callback_that_ends_its_thread_does_not_end_the_one_that_brings_results(changed, caplog):
+    results = [AsyncResult(changed, leave, leave) for _ in range(2)]
+
+    def bring() -> None:
+        results[0].settle(5)
+        results[1].fail(KeyError())
+
+    bringing = threading.Thread(target=bring)
+    bringing.start()
+    bringing.join(PATIENCE)
+    assert all(result.ready() for result in results)
+    assert "SystemExit" in caplog.text
+
+
+def test_what_interrupts_the_main_thread_in_a_callback_goes_on_from_there(changed):
+    result = AsyncResult(changed, error_callback=leave)
+    with pytest.raises(SystemExit):
+        result.fail(KeyError())
+    assert result.ready()
+
+
 def test_a_callback_is_called_once_whoever_ends_the_result(changed):
     called, both = [], threading.Barrier(2)
 

@@ -1,0 +1,192 @@
+"""A pool is used on after Ctrl-C, whenever it came: nothing hangs, and no result is another's."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+
+import pytest
+from fake_farm import done
+from fake_link import FakeLink
+from farm_harness import PATIENCE, eventually
+from interrupting import everywhere
+
+from farm.batch import spec as specs
+from farm.client import pool as module
+from farm.client.changed import Changed
+from farm.client.pending import AsyncResult, ResultIterator
+from farm.client.pool import SessionPool
+from farm.client.stream import CallStream
+from farm.wire.messages import Append, Submit
+
+CLIENT = "farm/client/"
+
+
+class Calls:
+    """A stream of calls whose results are what was sent for them."""
+
+    def __init__(self) -> None:
+        self.link = FakeLink()
+        self.changed = Changed(lambda: self.link.is_own_thread)
+        self.stream = CallStream(self.link, self.changed, "pool", specs.Options())  # type: ignore[arg-type]
+        self.told = 0
+
+    def add(self, data: bytes) -> AsyncResult:
+        result = AsyncResult(self.changed)
+        self.stream.add(data, result)
+        return result
+
+    def sent(self) -> dict[int, bytes]:
+        """The calls that were sent, by their indices."""
+        requests = [one for one in self.link.said if isinstance(one, Submit | Append)]
+        blocks = [block for one in requests for block in one.blocks]
+        return {
+            index: call
+            for block in blocks
+            for index, call in enumerate(pickle.loads(block.payload), block.start)
+        }
+
+    def answer(self) -> None:
+        """Acknowledge what was sent, and tell the results of it."""
+        self.link.accept()
+        sent = sorted(self.sent().items())
+        if len(sent) > self.told:
+            self.link.page([done(index, [call]) for index, call in sent[self.told :]])
+            self.told = len(sent)
+
+    def answered(self, results: list[AsyncResult]) -> list[bytes]:
+        """The results, which come one way or the other."""
+        eventually(
+            lambda: self.answer() or all(one.ready() for one in results), "they come", PATIENCE / 3
+        )
+        return [one.get(0) for one in results]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_after_an_interrupted_call_the_others_get_their_own_results(is_first: bool) -> None:
+    for interrupt in everywhere(CLIENT, threading.__file__):
+        calls = Calls()
+        if not is_first:
+            assert calls.answered([calls.add(b"before")]) == [b"before"]
+        interrupt.during(lambda calls=calls: calls.add(b"interrupted"))
+        after = [b"%d" % number for number in range(3)]
+        assert calls.answered([calls.add(data) for data in after]) == after, interrupt.where
+        calls.stream.stop()
+
+
+def test_a_batch_that_an_interrupt_left_without_calls_holds_nobody_up() -> None:
+    calls = Calls()
+    with calls.changed:
+        calls.stream._current()
+    calls.stream.cancel()
+    assert calls.stream.is_over
+    assert calls.link.said == []
+    calls.stream.stop()
+
+
+def test_a_call_that_was_not_sent_yet_fails_when_all_are_given_up(monkeypatch) -> None:
+    monkeypatch.setattr(CallStream, "wake", lambda _: None)
+    calls = Calls()
+    result = calls.add(b"call")
+    calls.stream.cancel()
+    assert result.ready()
+    assert calls.stream.is_over
+    monkeypatch.undo()
+    calls.stream.stop()
+
+
+@pytest.mark.parametrize("method", ["map_async", "imap"])
+def test_an_interrupted_mapping_is_sent_or_given_up(method: str, monkeypatch) -> None:
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    for interrupt in everywhere(CLIENT):
+        link = FakeLink()
+        pool = SessionPool(link)  # type: ignore[arg-type]
+        interrupt.during(lambda pool=pool: getattr(pool, method)(abs, [-1]))
+
+        def answer(link: FakeLink = link) -> None:
+            link.accept()
+            if link._streams:
+                link.page([done(0, [1])], ended=True)
+
+        eventually(lambda pool=pool: answer() or not pool._mappings, interrupt.where, PATIENCE / 3)
+        pool.terminate()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_interrupted_iterator_goes_on(ordered: bool) -> None:
+    for interrupt in everywhere("client/pending"):
+        found = ResultIterator(Changed(), 100, ordered=ordered)
+        found.put(0, list(range(5)))
+        found.close(5)
+        interrupt.during(lambda found=found: found.next(0))
+        left = list(iter(lambda found=found: found.next(0), 4))
+        assert left in ([0, 1, 2, 3], [1, 2, 3]), interrupt.where
+
+
+# -- its end ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def link() -> FakeLink:
+    return FakeLink()
+
+
+@pytest.fixture
+def pool(link, monkeypatch) -> Iterator[SessionPool]:
+    monkeypatch.setattr(module, "LEAVE_SECONDS", PATIENCE)
+    made = SessionPool(link)
+    yield made
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    made.terminate()
+
+
+def test_interrupted_while_it_waits_for_the_server_it_lets_go_at_once(pool, link, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool._changed, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.terminate()
+    assert link.closed is not None
+    assert not pool._stream._flusher.is_alive()
+
+
+def test_interrupted_anywhere_it_ends_when_it_is_told_again(monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    for interrupt in everywhere(CLIENT):
+        link = FakeLink()
+        pool = SessionPool(link)  # type: ignore[arg-type]
+        interrupt.during(pool.terminate)
+        pool.terminate()
+        assert link.closed is not None, interrupt.where
+        assert not pool._stream._flusher.is_alive(), interrupt.where
+
+
+def test_interrupted_where_it_closes_it_ends_when_it_is_closed_again(monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    for interrupt in everywhere(CLIENT):
+        link = FakeLink()
+        pool = SessionPool(link)  # type: ignore[arg-type]
+        pool.apply_async(abs, (-1,))
+        link.request(Submit)
+        link.accept()
+        interrupt.during(pool.close)
+        pool.close()
+        eventually(lambda link=link: link.accept() or Append(1, [], True) in link.said, "it closes")
+        pool.terminate()
+
+
+def test_another_thread_leaves_it_to_the_one_that_terminates_it(pool, link):
+    result = pool.map_async(abs, [-1])
+    link.request(Submit)
+    link.accept()
+    first = threading.Thread(target=pool.terminate)
+    first.start()
+    eventually(lambda: link.cancelled, "it waits for the server")
+    pool.terminate()
+    assert link.closed is None
+    link.page(ended=True)
+    first.join(PATIENCE)
+    assert link.closed is not None
+    assert result.ready()
