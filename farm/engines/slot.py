@@ -282,11 +282,13 @@ class Slot:
         return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
 
     def _enforce_limit(self, now: float) -> None:
+        if all(hand.timeout is None for hand in self.hands):
+            return  # nearly always: this is asked with each message, and `index` takes a while
         began, index, hand = self._shown.began, self._shown.index, self._running()
         limit = None if hand is None else hand.timeout
-        if limit is None:
+        if limit is None or not began:
             return
-        if not began or began != self._shown.began or now - began / 1e9 < limit:
+        if began != self._shown.began or now - began / 1e9 < limit:
             return
         self.kill(Doom("timeout", now + TERM_SECONDS, index, limit))
 
