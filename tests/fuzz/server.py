@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import IO, Any
 
 import farm
 from farm.client.session import Session
-from farm.errors import FarmError
+from farm.errors import FarmError, RequestError
 from farm.wire.messages import Cancel
 from fuzz.frames import ROLES
 from fuzz.talk import HOST
@@ -199,6 +200,7 @@ def _clear_away(session: Session) -> None:
         for status in session.batches(10_000)
         if not status.over
     ]
-    for future in asked:
+    for reply in asked:
         # The queue of plain clients cannot be cancelled; what was put there does nothing.
-        future.exception(BATCH_SECONDS)
+        with contextlib.suppress(RequestError):
+            reply.result(BATCH_SECONDS)
