@@ -100,10 +100,11 @@ class _Calls:
 
     def add(self, data: bytes, result: AsyncResult) -> None:
         """One more call; with the lock, as all that follows."""
-        size = self.waiting_bytes
-        if not self._waiting or size < self._together <= size + len(data):
+        made, size = self._made_bytes, len(data)
+        waits = made - self._sent_bytes
+        if not self._waiting or waits < self._together <= waits + size:
             self._stream.wake()  # which has to wait for the lock
-        self._waiting.append(_Waiting(data, result, self._made_bytes + len(data)))
+        self._waiting.append(_Waiting(data, result, made + size))
 
     def close(self) -> None:
         """Take no further calls."""
