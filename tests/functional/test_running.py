@@ -85,6 +85,7 @@ def slow(index):
         "run", file, "--processes", "2", "--output", "out.jsonl", env={"TMPDIR": str(temporary)}
     )
     wait_until(lambda: (farm_cli.home / "begun-1").exists())
+    wait_until(lambda: "batch: 1/20" in run.err)  # the end of the other task is known by then
     assert len(farm_cli.processes()) > 3
 
     run.interrupt_group()
