@@ -1,10 +1,12 @@
-"""One question to the server, with the kind of answer that must come."""
+"""One question to the server, with the kind of answer that must come; or none is waited for."""
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from farm.client.once import Reply
 from farm.errors import (
     BatchCancelledError,
     FarmError,
@@ -19,8 +21,9 @@ from farm.wire import messages
 if TYPE_CHECKING:
     from farm.client.link import Link
 
-M = TypeVar("M", bound=messages.Message)
+log = logging.getLogger("farm.client")
 
+M = TypeVar("M", bound=messages.Message)
 
 ANSWER_SECONDS = 2.0
 """What a server is given beyond the time that a request is to be held back."""
@@ -63,6 +66,14 @@ def ask(
     if not isinstance(answer, expected):
         raise ProtocolError(f"the server answered {type(request).__name__} with {answer}")
     return answer
+
+
+def say(link: Link, request: messages.Message) -> None:
+    """Say something whose answer nobody waits for, if it can be said."""
+    try:
+        link.tell(request, Reply())
+    except FarmError as error:
+        log.debug("%s was not said: %s", type(request).__name__, error)
 
 
 def meaning(error: RequestError) -> FarmError:

@@ -6,22 +6,18 @@ them in order. What comes of the batch is handed over from the moment that it is
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from farm.batch import spec as specs
-from farm.client.asking import meaning
+from farm.client.asking import meaning, say
 from farm.client.follow import Follower, Taker
-from farm.client.once import Reply
 from farm.errors import BatchCancelledError, FarmError, ProtocolError, RequestError
 from farm.wire import controls, messages
 
 if TYPE_CHECKING:
     from farm.client.link import Link
-
-log = logging.getLogger("farm.client")
 
 MAX_ON_THEIR_WAY = 16
 """Messages that are not acknowledged."""
@@ -182,20 +178,13 @@ class Feed:
 
     def _cancel(self) -> None:
         if not self._cancelled:
-            self._tell(messages.Cancel(str(self.id)))
+            say(self._link, messages.Cancel(str(self.id)))
             self._cancelled = True  # after it: to say it twice does no harm, but never does
 
     def drop(self) -> None:
         """The batch has ended, and nobody needs it any more."""
         if self.id is not None:
-            self._tell(controls.Forget(self.id))
-
-    def _tell(self, request: messages.Message) -> None:
-        """Say something whose answer nobody waits for."""
-        try:
-            self._link.tell(request, Reply())
-        except FarmError as error:
-            log.debug("%s was not said: %s", type(request).__name__, error)
+            say(self._link, controls.Forget(self.id))
 
 
 class _Sent:

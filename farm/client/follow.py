@@ -10,8 +10,7 @@ import logging
 import pickle
 from typing import TYPE_CHECKING, Any, Protocol
 
-from farm.client.asking import meaning
-from farm.client.once import Reply
+from farm.client.asking import meaning, say
 from farm.client.outcome import RemoteTraceback, expand, values_of
 from farm.errors import FarmError, ProtocolError, RequestError
 from farm.wire import messages
@@ -61,14 +60,8 @@ class Follower:
         try:
             self._link.follow(self._request, self)
         except FarmError as error:
-            self._cancel()
+            say(self._link, messages.Cancel(str(self._batch)))
             self._taker.end(error)
-
-    def _cancel(self) -> None:
-        try:
-            self._link.tell(messages.Cancel(str(self._batch)), Reply())
-        except FarmError as error:
-            log.debug("batch %d was not cancelled: %s", self._batch, error)
 
     # -- as a `farm.client.link.Stream` -------------------------------------------------------
 
