@@ -263,12 +263,15 @@ class Dialogue:
         try:
             self._hands.keep_code(digest, files)
         except FarmError as error:
-            # Others may be able to run the batch; what runs here of other batches is finished.
-            log.error("%s: this node takes nothing more and leaves", error)  # noqa: TRY400
-            self.node.drain()
+            self._leave(str(error))
             return
         for batch in self._waiting_for(digest):
             self._add_program(self._specs.pop(batch))
+
+    def _leave(self, reason: str) -> None:
+        """Others may be able to run the batch; what runs here of other batches is finished."""
+        log.error("%s: this node takes nothing more and leaves", reason)
+        self.node.drain()
 
     def _waiting_for(self, digest: str) -> list[int]:
         """The batches whose code is on its way under this digest."""
@@ -280,9 +283,7 @@ class Dialogue:
             spec = specs.decode(found.spec)
             self._hands.add_program(base.Program(found.batch, found.spec, found.digest, directory))
         except (ValueError, msgspec.DecodeError) as error:
-            log.error("the program of batch %d cannot be read: %s", found.batch, error)  # noqa: TRY400
-            self.node.give_up(found.batch, unable.unreadable(error))
-            self._drop_code(found.digest)
+            self._leave(f"the program of batch {found.batch} cannot be read here: {error}")
             return
         self._traits[found.batch] = spec.space is None, not spec.options.rerun
         self._programs[found.batch] = found.digest
@@ -296,9 +297,7 @@ class Dialogue:
         self._hands.forget_program(batch)
         self._specs.pop(batch, None)
         self._traits.pop(batch, None)
-        self._drop_code(self._programs.pop(batch, ""))
-
-    def _drop_code(self, digest: str) -> None:
+        digest = self._programs.pop(batch, "")
         if digest and digest not in self._programs.values():
             self._hands.drop_code(digest)
 

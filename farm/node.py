@@ -378,8 +378,8 @@ class Node:
         return list(self._work)
 
     def needs_program(self) -> list[int]:
-        """Batches whose program the engine does not know yet."""
-        return [work.batch for work in self._work.values() if not work.ready]
+        """Batches that have work whose program the engine does not know yet."""
+        return [work.batch for work in self._work.values() if not work.ready and work.pending]
 
     def forget_idle(self) -> list[int]:
         """Batches to forget, because too many are kept without work."""

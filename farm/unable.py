@@ -26,18 +26,6 @@ def without_program(refusal: Refused) -> Failure:
     return _failed("ProgramError", "the program of this batch cannot be had", refusal)
 
 
-def unreadable(error: Exception) -> Failure:
-    """This node cannot read what a batch runs.
-
-    As a crash, because it may be this machine's fault alone: others try it, if there are some.
-    """
-    text = (
-        f"this node cannot read the program of the batch ({error}), and has not begun this task. "
-        "Give the node the same version of farm as the server"
-    )
-    return Failure("crash", "ProgramError", text, "")
-
-
 def _failed(type_name: str, what: str, refusal: Refused) -> Failure:
     text = (
         f"{what} from the server, so that it was not begun: {refusal.text}. Restore the server's "

@@ -15,7 +15,7 @@ import msgspec
 from farm.batch.spec import Options
 from farm.wire.frames import MAX_FRAME
 
-PROTOCOL = 4
+PROTOCOL = 5
 """The number a client names when it connects; raised by any change an older peer cannot read."""
 
 Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

@@ -119,33 +119,41 @@ def test_work_whose_code_is_refused_has_failed(talk):
 
 
 @pytest.mark.parametrize("digest", ["", DIGEST])
-def test_a_program_that_this_node_cannot_read_is_tried_by_others_and_the_node_goes_on(talk, digest):
+def test_a_node_that_cannot_read_a_program_gives_it_back_and_leaves(talk, digest):
+    """Whatever it reported of such tasks would be final for those that must not run twice."""
+    talk.work(2, count=1)
+    (chunk, _) = talk.node.chunks(1, 0)[0]
     talk.hear(Lease(1, [(0, 2)]))
     talk.say()
-    unread = messages.SpecFound(1, "b", 10, b"\xc1", digest)
-    asked = talk.hear(unread, "GetSpec")
+    asked = talk.hear(messages.SpecFound(1, "b", 10, b"\xc1", digest), "GetSpec")
     if digest:
         assert asked == [leases.GetCode(DIGEST)]
         talk.hear(leases.Code(FILES), "GetCode")
-    told = talk.say()
-    assert [(failed.index, failed.failure.kind) for failed in failures(told)] == [
-        (0, "crash"), (1, "crash"),
-    ]  # fmt: skip
-    assert "the same version of farm" in failures(told)[0].failure.text
-    assert not talk.node.draining
-    assert talk.hands.code == set(), "nothing needs it"
-    talk.work(2, count=1)
-    assert [chunk.batch for chunk, _ in talk.node.chunks(1, 0)] == [2]
+    (report,) = talk.say()
+    assert report.returned == [Held(1, [(0, 2)])]
+    assert report.failed == []
+    assert talk.node.draining
+    assert chunk.batch == 2, "what runs of others is finished"
+    assert talk.node.held() == [Held(2, [(0, 1)])]
 
 
-def test_so_is_one_that_the_engine_cannot_read(talk):
+def test_another_batch_keeps_the_files_that_it_shares_with_an_unreadable_one(talk):
+    for batch in (1, 2):
+        talk.hear(Lease(batch, [(0, 2)]))
+    (first, _), (second, _) = talk.dialogue.say(0)
+    ((number, _),) = talk.dialogue.hear(first, messages.SpecFound(1, "b", 10, b"\xc1", DIGEST))
+    list(talk.dialogue.hear(second, found(2, digest=DIGEST)))
+    list(talk.dialogue.hear(number, leases.Code(FILES)))
+    assert talk.hands.code == {DIGEST}
+
+
+def test_so_does_one_whose_engine_cannot_read_it(talk):
     def refuse(program):
         raise ValueError("what is this?")
 
     talk.hands.add_program = refuse
     talk.work(count=1)
-    (failed,) = failures(talk.say())
-    assert "what is this?" in failed.failure.text
+    assert talk.node.draining
 
 
 # -- reports ----------------------------------------------------------------------------------
