@@ -25,7 +25,7 @@ class CodeStore:
 
     def has(self, digest: str) -> bool:
         """Whether the files of a digest are here."""
-        return self.path(digest).is_dir()
+        return bool(_DIGEST.match(digest)) and self.path(digest).is_dir()
 
     def path(self, digest: str) -> Path:
         """Where they lie.

@@ -14,7 +14,7 @@ import msgspec
 from farm import unable
 from farm.batch import spec as specs
 from farm.engines import base
-from farm.errors import FarmError, ProtocolError, RequestError
+from farm.errors import ProtocolError, RequestError
 from farm.node import Node
 from farm.wire.leases import (
     Code,
@@ -64,7 +64,12 @@ class Hands(Protocol):
         """Whether the files of a digest are here."""
 
     def keep_code(self, digest: str, files: dict[str, bytes]) -> None:
-        """Unpack the files of a digest."""
+        """Unpack the files of a digest.
+
+        Raises:
+            ProtocolError: they are not those, so that no node can use them.
+            OSError: this machine does not take them.
+        """
 
     def drop_code(self, digest: str) -> None:
         """Nothing needs the files of a digest any more."""
@@ -234,14 +239,17 @@ class Dialogue:
             self._drop(asked.batch)
         elif isinstance(asked, GetBlock):
             tasks = refusal.tasks or (asked.index, asked.index + 1)
-            self.node.fail_pending(asked.batch, unable.without_arguments(refusal), tasks)
+            self.node.fail_pending(asked.batch, unable.without_arguments(refusal.text), tasks)
             self.node.not_asked(asked.batch, asked.index)
         elif isinstance(asked, GetSpec):
-            self.node.give_up(asked.batch, unable.without_program(refusal))
+            self.node.give_up(asked.batch, unable.without_program(refusal.text))
         elif isinstance(asked, GetCode):
-            for batch in self._waiting_for(asked.digest):
-                del self._specs[batch]
-                self.node.give_up(batch, unable.without_program(refusal))
+            self._cannot_have_code(asked.digest, refusal.text)
+
+    def _cannot_have_code(self, digest: str, why: str) -> None:
+        for batch in self._waiting_for(digest):
+            del self._specs[batch]
+            self.node.give_up(batch, unable.without_program(why))
 
     def _drop(self, batch: int) -> None:
         """Nobody wants any more of a batch."""
@@ -262,8 +270,12 @@ class Dialogue:
     def _found_code(self, digest: str, files: dict[str, bytes]) -> None:
         try:
             self._hands.keep_code(digest, files)
-        except FarmError as error:
-            self._leave(str(error))
+        except ProtocolError as error:
+            log.warning("what needs them cannot be run: %s", error)
+            self._cannot_have_code(digest, str(error))
+            return
+        except OSError as error:
+            self._leave(f"the code of a batch cannot be unpacked here: {error}")
             return
         for batch in self._waiting_for(digest):
             self._add_program(self._specs.pop(batch))

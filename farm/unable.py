@@ -6,7 +6,7 @@ node goes on with the others.
 
 from __future__ import annotations
 
-from farm.wire.messages import Failure, Refused
+from farm.wire.messages import Failure
 
 UNHEARD = Failure(
     "lost", "",
@@ -16,19 +16,19 @@ UNHEARD = Failure(
 """Of a task that must not run twice."""
 
 
-def without_arguments(refusal: Refused) -> Failure:
+def without_arguments(why: str) -> Failure:
     """The server refuses the block with a task's arguments."""
-    return _failed("BlockError", "the arguments of this task cannot be had", refusal)
+    return _failed("BlockError", "the arguments of this task cannot be had", why)
 
 
-def without_program(refusal: Refused) -> Failure:
-    """The server refuses what a batch runs, or its files."""
-    return _failed("ProgramError", "the program of this batch cannot be had", refusal)
+def without_program(why: str) -> Failure:
+    """The server refuses what a batch runs, or its files, or what it has are others."""
+    return _failed("ProgramError", "the program of this batch cannot be had", why)
 
 
-def _failed(type_name: str, what: str, refusal: Refused) -> Failure:
+def _failed(type_name: str, what: str, why: str) -> Failure:
     text = (
-        f"{what} from the server, so that it was not begun: {refusal.text}. Restore the server's "
+        f"{what} from the server, so that it was not begun: {why}. Restore the server's "
         "data directory from a backup and `farm retry` the batch, or submit it again"
     )
     return Failure("error", type_name, text, "")

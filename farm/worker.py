@@ -324,18 +324,8 @@ class _Hands:
         self.forget_program = engine.drop_program
         self.kill = engine.cancel
         self.has_code = code.has
+        self.keep_code = code.put
         self.drop_code = code.drop
-
-    def keep_code(self, digest: str, files: dict[str, bytes]) -> None:
-        """Unpack the files of a digest.
-
-        Raises:
-            FarmError: without them this node can do nothing for the batch; others may.
-        """
-        try:
-            self.code.put(digest, files)
-        except (OSError, ProtocolError) as error:
-            raise FarmError(f"the code of a batch cannot be unpacked here: {error}") from error
 
     def code_directory(self, digest: str) -> str:
         """Where the files of a digest lie."""

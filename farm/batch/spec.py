@@ -161,8 +161,17 @@ def decode(data: bytes) -> Spec:
     return _decoder.decode(data)
 
 
+def call_of(data: bytes) -> Call:
+    """What each task runs, without building the space (which may be large).
+
+    Raises:
+        ValueError: the bytes are not a `Spec`; a `msgspec.DecodeError`, or a text is no UTF-8.
+    """
+    return _outline.decode(data).call
+
+
 def check(data: bytes, files: Collection[str]) -> None:
-    """Whether the bytes are a spec, without building its space (which may be large).
+    """Whether the bytes are a spec whose files are there.
 
     Args:
         data: the bytes.
@@ -172,6 +181,6 @@ def check(data: bytes, files: Collection[str]) -> None:
         msgspec.DecodeError: they are not.
         ValueError: it calls what is in a file that does not come with it.
     """
-    call = _outline.decode(data).call
+    call = call_of(data)
     if isinstance(call, PythonCall) and call.file is not None and call.file not in files:
         raise ValueError(f"the file {call.file!r}, which is to be called, is not among the files")

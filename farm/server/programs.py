@@ -6,19 +6,21 @@ loop only one thing is in memory at a time, and nothing is read for who is gone.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sqlite3
 from collections.abc import Callable
 
+from farm.batch import shipment
+from farm.batch import spec as specs
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
 from farm.server.core import Core
+from farm.server.damage import Losses, is_damage
 from farm.server.peers import Peer
 from farm.wire.leases import Code, GetCode
 from farm.wire.messages import Block, GetBlock, GetSpec, Message, Range, Refused, SpecFound
 
-log = logging.getLogger("farm.server")
+MOST_WHOLE = 10_000
+"""Digests of which it is remembered that their files were whole when they were read."""
 
 
 class Programs:
@@ -30,39 +32,87 @@ class Programs:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._losses = Losses()
+        self._whole: set[str] = set()
 
     def _tell(
         self, peer: Peer, number: int, find: Callable[[], Message],
-        needed_by: Callable[[], Range | None] = lambda: None,
+        lost: Callable[[sqlite3.Error], Range | None],
     ) -> None:  # fmt: skip
+        """Answer with what there is; what is ``lost`` is refused, with the tasks that need it."""
+
         def make() -> Message:
             try:
                 return find()
             except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # its subclasses tell of something
-                    raise  # else, and mostly of what passes
-                return _damaged(error, needed_by)
+                if not is_damage(error):
+                    raise
+                return Refused("damaged", f"the journal cannot be read: {error}", lost(error))
 
         self._core.tell(lambda: peer.answer(number, make))
 
+    # -- programs -----------------------------------------------------------------------------
+
     def spec(self, peer: Peer, number: int, request: GetSpec) -> None:
         """What a batch is."""
-        self._tell(peer, number, lambda: self._spec(request.batch))
+        batch = request.batch
+        self._tell(
+            peer, number, lambda: self._spec(batch),
+            lost=lambda error: self._lost_program(f"the spec of batch {batch}", error),
+        )  # fmt: skip
 
     def _spec(self, batch: int) -> SpecFound:
         core, info = self._core, self._core.infos.get(batch)
         spec = core.journal.spec(batch)
-        if info is None or spec is None:
+        if info is None or (spec is None and core.journal.has_new_batch):
             raise RequestError("unknown-batch", f"there is no batch {batch}")
-        total = core.ledger.batches[batch].total
-        return SpecFound(batch, info.name, total, spec, info.digest)
+        if spec is None:
+            raise sqlite3.DatabaseError(f"malformed: there is no batch {batch}")
+        try:
+            specs.call_of(spec)
+        except ValueError as error:  # it was one when it was submitted
+            raise sqlite3.DatabaseError(f"malformed: the spec of batch {batch}: {error}") from error
+        return SpecFound(batch, info.name, core.ledger.batches[batch].total, spec, info.digest)
+
+    def code(self, peer: Peer, number: int, request: GetCode) -> None:
+        """Python files that a batch brought along."""
+        digest = request.digest
+        self._tell(
+            peer, number, lambda: self._code(digest),
+            lost=lambda error: self._lost_program(f"the files {digest}", error),
+        )  # fmt: skip
+
+    def _code(self, digest: str) -> Code:
+        files = self._core.journal.code(digest)
+        if files is None:
+            raise RequestError("bad-request", f"no files are known as {clipped(digest)!r}")
+        if digest not in self._whole:
+            self._check_whole(digest, files)
+        return Code(files)
+
+    def _check_whole(self, digest: str, files: dict[str, bytes]) -> None:
+        """Whether files are those that came: all nodes would refuse them, one after another.
+
+        Raises:
+            sqlite3.DatabaseError: they are not.
+        """
+        if shipment.digest(files) != digest:
+            raise sqlite3.DatabaseError(f"malformed: the files {digest} are not those that came")
+        if len(self._whole) >= MOST_WHOLE:
+            self._whole.clear()
+        self._whole.add(digest)
+
+    def _lost_program(self, what: str, error: sqlite3.Error) -> None:
+        self._losses.tell(what, what, error)
+
+    # -- arguments ----------------------------------------------------------------------------
 
     def block(self, peer: Peer, number: int, request: GetBlock) -> None:
         """Arguments that did not travel with the lease."""
         batch, index = request.batch, request.index
         self._tell(
             peer, number, lambda: self._block(batch, index),
-            needed_by=lambda: self._core.journal.block_range(batch, index),
+            lost=lambda error: self._lost_block(batch, index, error),
         )  # fmt: skip
 
     def _block(self, batch: int, index: int) -> Block:
@@ -71,21 +121,12 @@ class Programs:
             raise RequestError("bad-request", f"batch {batch} has no block with task {index}")
         return found
 
-    def code(self, peer: Peer, number: int, request: GetCode) -> None:
-        """Python files that a batch brought along."""
-        self._tell(peer, number, lambda: self._code(request.digest))
-
-    def _code(self, digest: str) -> Code:
-        files = self._core.journal.code(digest)
-        if files is None:
-            raise RequestError("bad-request", f"no files are known as {clipped(digest)!r}")
-        return Code(files)
-
-
-def _damaged(error: sqlite3.DatabaseError, needed_by: Callable[[], Range | None]) -> Refused:
-    """What was lost, and for which tasks, as far as that can still be read."""
-    log.error("what a batch needs cannot be read from the journal: %s", error)
-    tasks = None
-    with contextlib.suppress(sqlite3.Error):
-        tasks = needed_by()
-    return Refused("damaged", f"the journal cannot be read: {error}", tasks)
+    def _lost_block(self, batch: int, index: int, error: sqlite3.Error) -> Range | None:
+        """The tasks that need it, as far as that can still be read."""
+        try:
+            tasks = self._core.journal.block_range(batch, index)
+        except sqlite3.Error:
+            tasks = None
+        first = tasks[0] if tasks else index
+        self._losses.tell((batch, first), f"arguments of batch {batch} from task {first} on", error)
+        return tasks

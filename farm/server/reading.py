@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ PAGE_BYTES = 1024 * 1024
 """Payload bytes after which a page of outcomes ends (a page has one row at least)."""
 
 PAGE_ROWS = 1000
+
+T = TypeVar("T")
 
 _files = msgspec.msgpack.Decoder(dict[str, bytes])
 _options = msgspec.msgpack.Decoder(Options)
@@ -108,9 +110,10 @@ class Reader:
             id_, token, name, total, options, digest, submitted, started, ended, *flags = row
             is_open, cancelled, paused, reason, dropped = flags
             yield BatchRow(
-                id_, token, name, total, _options.decode(options), digest, submitted, started,
-                ended, bool(is_open), bool(cancelled), bool(paused), reason,
-                None if dropped is None else _ranges.decode(dropped),
+                id_, token, name, total, _decoded(_options, options, f"options of batch {id_}"),
+                digest, submitted, started, ended, bool(is_open), bool(cancelled), bool(paused),
+                reason,
+                None if dropped is None else _decoded(_ranges, dropped, f"ranges of batch {id_}"),
             )  # fmt: skip
 
     def forgotten(self) -> list[int]:
@@ -224,9 +227,13 @@ class Reader:
         return max(end or 0 for end in ends)
 
     def code(self, digest: str) -> dict[str, bytes] | None:
-        """The files of a digest."""
+        """The files of a digest.
+
+        Raises:
+            sqlite3.DatabaseError: what is there is none.
+        """
         found = self._one("SELECT files FROM code WHERE digest = ?", digest)
-        return None if found is None else _files.decode(found)
+        return None if found is None else _decoded(_files, found, "files of a batch")
 
     def block(self, batch: int, index: int) -> Block | None:
         """The block that holds ``index``."""
@@ -309,5 +316,17 @@ class Reader:
     def _outcome(self, batch: int, row: Any) -> Outcome:
         _, start, stop, node, elapsed, first, payload, seconds, failure, place, size = row
         payload = self._payload(batch, payload, place, size)
-        reason = None if failure is None else _failures.decode(failure)
+        reason = None if failure is None else _decoded(_failures, failure, "a failure")
         return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes, what: str) -> T:
+    """What stands in a row.
+
+    Raises:
+        sqlite3.DatabaseError: something else does than was written.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, TypeError) as error:  # no msgpack, no UTF-8; no bytes
+        raise sqlite3.DatabaseError(f"malformed: {what}: {error}") from error

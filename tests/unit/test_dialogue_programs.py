@@ -6,7 +6,6 @@ import pytest
 from dialogue_talk import DIGEST, FILES, done, found, joined_talk
 
 from farm.engines import base
-from farm.errors import FarmError
 from farm.node import MAX_IDLE_BATCHES
 from farm.wire import leases, messages
 from farm.wire.leases import Lease
@@ -54,7 +53,7 @@ def test_a_node_whose_disk_does_not_take_the_code_finishes_what_runs_and_leaves(
     talk.hear(found(digest=DIGEST), "GetSpec")
 
     def full(digest, files):
-        raise FarmError("no space left")
+        raise OSError("no space left")
 
     talk.hands.keep_code = full
     talk.hear(leases.Code(FILES), "GetCode")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from dialogue_talk import DIGEST, FILES, Talk, done, found, joined_talk
 
+from farm.codestore import CodeStore
 from farm.errors import ProtocolError
 from farm.wire import leases, messages
 from farm.wire.leases import Held, Lease, Report
@@ -116,6 +117,33 @@ def test_work_whose_code_is_refused_has_failed(talk):
     list(talk.dialogue.hear(number, Refused("bad-request", "no files are known")))
     assert tasks(talk.say()) == [(1, 0), (1, 1), (2, 0), (2, 1)]
     assert list(talk.dialogue.say(2)) == [(0, leases.Want(2, 2))]
+
+
+@pytest.mark.parametrize("files", [{"tasks.py": b"something else"}, {"../x.py": b""}, {}], ids=str)
+def test_files_that_are_not_those_of_their_digest_fail_their_batch_and_the_node_stays(
+    talk, tmp_path, files
+):
+    """Whoever gets the batch gets the same: one node after the other would leave."""
+    talk.hands.keep_code = CodeStore(tmp_path).put
+    talk.work(2, count=1)
+    talk.hear(Lease(1, [(0, 2)]))
+    talk.say()
+    talk.hear(found(digest=DIGEST), "GetSpec")
+    talk.hear(leases.Code(files), "GetCode")
+    told = talk.say()
+    assert tasks(told) == [(1, 0), (1, 1)]
+    assert {failed.failure.type_name for failed in failures(told)} == {"ProgramError"}
+    assert not talk.node.draining
+    assert [(c.batch, c.start) for c, _ in talk.node.chunks(1, 0)] == [(2, 0)]
+
+
+def test_a_digest_that_is_none_fails_its_batch(talk, tmp_path):
+    talk.hands.has_code = CodeStore(tmp_path).has
+    talk.hear(Lease(1, [(0, 2)]))
+    talk.say()
+    assert talk.hear(found(digest="../x"), "GetSpec") == [leases.GetCode("../x")]
+    talk.hear(Refused("bad-request", "no files are known"), "GetCode")
+    assert tasks(talk.say()) == [(1, 0), (1, 1)]
 
 
 @pytest.mark.parametrize("digest", ["", DIGEST])

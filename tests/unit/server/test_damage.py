@@ -7,13 +7,16 @@ import os
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 from farm_service import SPEC, Hand, World
 
+from farm.batch import shipment
 from farm.batch.spec import Options
+from farm.errors import JournalError
 from farm.server.blocks import BlockCache
 from farm.server.peers import Peer
-from farm.wire.leases import GetCode, Lease, Want
+from farm.wire.leases import Code, GetCode, Lease, Want
 from farm.wire.messages import Append, Block, GetBlock, GetSpec, Refused, Submit
 
 LARGE = b"x" * 100_000
@@ -51,7 +54,10 @@ def test_a_damaged_block_is_refused_for_good_with_the_tasks_that_need_it(world, 
     assert f"the file of large payloads of batch {batch}: there is none of" in answer.text
     assert str(world.journal.path.parent) not in answer.text
     assert world.ask(GetBlock(batch, 4)) == Block(4, 6, b"small")
-    assert "what a batch needs cannot be read from the journal: malformed" in caplog.text
+    world.ask(GetBlock(batch, 3))
+    lines = [line for line in caplog.messages if "malformed" in line]
+    assert len(lines) == 1, "it is said once, however often it is asked for"
+    assert f"arguments of batch {batch} from task 0 on cannot be read from the journal" in lines[0]
 
 
 @pytest.mark.parametrize(("number", "code"), FILE_ERRORS)
@@ -88,6 +94,69 @@ def test_a_page_of_the_database_is_told_likewise(world, monkeypatch, request_, e
     answer = world.ask(request_)
     assert isinstance(answer, Refused)
     assert (answer.code, answer.tasks) == (code, None)
+
+
+# -- programs ---------------------------------------------------------------------------------
+
+FILES = {"tasks.py": b"def f(): ..."}
+DIGEST = shipment.digest(FILES)
+
+
+def with_files(world: World, *, total: int = 3) -> int:
+    return world.ask(Submit("t", "b", total, Options(), SPEC, files=FILES, digest=DIGEST)).batch
+
+
+def change(world: World, table: str, column: str, value: object) -> None:
+    world.journal._db.execute(f"UPDATE {table} SET {column} = ?", (value,))
+
+
+OTHER_FILES = msgspec.msgpack.encode({"tasks.py": b"def g(): ..."})
+
+
+@pytest.mark.parametrize(
+    "found", [OTHER_FILES, b"\xc1", b"\x81\xa1\xff\xc4\x00", b"", "text", 7], ids=repr
+)
+def test_files_that_are_not_those_that_came_are_damaged(world, found):
+    with_files(world)
+    change(world, "code", "files", found)
+    answer = world.ask(GetCode(DIGEST))
+    assert (answer.code, answer.tasks) == ("damaged", None)
+    assert "malformed: " in answer.text
+
+
+def test_files_that_were_whole_are_not_looked_at_again(world, monkeypatch):
+    with_files(world)
+    hashed = []
+    real = shipment.digest
+    monkeypatch.setattr(shipment, "digest", lambda files: hashed.append(1) or real(files))
+    assert [world.ask(GetCode(DIGEST)) for _ in range(3)] == [Code(FILES)] * 3
+    assert len(hashed) == 1
+
+
+@pytest.mark.parametrize("found", [b"\xc1", b"", SPEC[:-1]], ids=repr)
+def test_a_spec_that_is_none_is_damaged(world, found):
+    batch = world.submit(3)
+    change(world, "batches", "spec", found)
+    answer = world.ask(GetSpec(batch))
+    assert (answer.code, answer.tasks) == ("damaged", None)
+
+
+def test_a_batch_that_is_not_in_the_journal_is_damaged_and_not_unknown(world):
+    batch = world.submit(3)
+    world.journal._db.execute("DELETE FROM batches")
+    assert world.refused(GetSpec(batch)) == "damaged"
+    assert world.refused(GetSpec(batch + 1)) == "unknown-batch"
+
+
+def test_options_that_are_none_are_said_at_the_start(tmp_path):
+    world = World(tmp_path / "damaged")
+    world.submit(3)
+    change(world, "batches", "options", b"\xc1")
+    with pytest.raises(JournalError, match="malformed: options of batch 1"):
+        world.restart()
+
+
+# -- leases -----------------------------------------------------------------------------------
 
 
 def test_a_lease_whose_blocks_cannot_be_read_is_told_and_costs_the_others_nothing(world):
