@@ -33,7 +33,7 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import Reprieve, greet, pause_before
+from farm.wire.greeting import Reprieve, Setbacks, greet, pause_before
 from farm.wire.leases import Joined
 from farm.wire.messages import Message
 from farm.wire.opening import CONNECT_SECONDS, connect
@@ -82,6 +82,7 @@ class Worker:
         self._code = hands.code
         self._channel: Channel | None = None
         self._server = ""  # the id of its journal
+        self._setbacks = Setbacks()
         self._arrived: queue.SimpleQueue[Channel | FarmError] = queue.SimpleQueue()
         self._woken, self._wake = connection.Pipe(duplex=False)
         self._signals: list[int] = []
@@ -247,6 +248,7 @@ class Worker:
     def _adopt(self, channel: Channel) -> None:
         """A connection is there."""
         self._channel = channel
+        self._setbacks.connected(time.monotonic())
         self._node.delivery.largest = channel.largest
         if self._server not in ("", channel.server):
             log.warning("the server at %s has another journal now: beginning anew", self.address)
@@ -270,14 +272,21 @@ class Worker:
         self._channel = None
         self._dialogue.disconnected()
         self._connecting = threading.Thread(
-            target=self._connect_loop, name="farm-connect", daemon=True
+            target=self._connect_loop,
+            args=(self._setbacks.lost(time.monotonic()),),
+            name="farm-connect",
+            daemon=True,
         )
         self._connecting.start()
 
-    def _connect_loop(self) -> None:
-        """Connect again, for as long as it takes; the loop takes it from there."""
+    def _connect_loop(self, first: int) -> None:
+        """Connect again, for as long as it takes; the loop takes it from there.
+
+        Args:
+            first: the attempt to begin with: the later, the longer it waits.
+        """
         reprieve = Reprieve()
-        for attempt in itertools.count():
+        for attempt in itertools.count(first):
             pause = min(pause_before(attempt), reprieve.left(time.monotonic()))
             if self._stopped.wait(pause):
                 return

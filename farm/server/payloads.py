@@ -39,7 +39,9 @@ MARK_BYTES = 8
 """Behind each payload stands its size: a hole in a damaged file is not taken for a payload."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL}
+"""What says that there is no file, or none of ours (see `farm.regular`). All else may pass: a disk
+that does not answer now, or lets this user not read, may do so when it is mounted anew."""
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -159,9 +161,11 @@ class PayloadFiles:
             found = _read(descriptor, size, place)
             mark = _read(descriptor, MARK_BYTES, place + size)
         except OSError as error:
-            if error.errno in _PASSING:
-                raise _refused(error) from error
-            raise _damaged(batch, _reason(error)) from error
+            if error.errno in _GONE:
+                raise _damaged(batch, _reason(error)) from error
+            with contextlib.suppress(OSError):  # one that is stale stays so until it is opened anew
+                self._close(batch)
+            raise _refused(error) from error
         if len(found) < size or mark != size.to_bytes(MARK_BYTES, "little"):
             raise _damaged(batch, f"there is none of {size:,} bytes at {place:,}")
         return found

@@ -18,6 +18,9 @@ from farm.wire.opening import CONNECT_SECONDS
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
+STEADY_SECONDS = 10.0
+"""A connection that was there for so long is not soon lost."""
+
 REFUSED_SECONDS = 10.0
 """Who was in before and is refused now goes on trying for so long. It is the time after which the
 server gives what a silent node runs to others (`farm.server.ledger.SILENT_SECONDS`): until then an
@@ -55,6 +58,32 @@ def pause_before(attempt: int) -> float:
     """
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(attempt, 16)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads peers, hides nothing
+
+
+class Setbacks:
+    """Connections in a row that were lost soon after they were there.
+
+    Who is refused what it needs connects anew, because that may pass; where it does not, it is to
+    come ever more seldom. Time is passed in, in seconds of a clock that only goes forward.
+
+    Example:
+        >>> setbacks = Setbacks()
+        >>> setbacks.connected(100.0), setbacks.lost(101.0), setbacks.lost(102.0)
+        (None, 1, 2)
+    """
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._count = 0
+
+    def connected(self, now: float) -> None:
+        """A connection is there."""
+        self._since = now
+
+    def lost(self, now: float) -> int:
+        """It is lost; the attempt to begin with (see `pause_before`)."""
+        self._count = self._count + 1 if now - self._since < STEADY_SECONDS else 0
+        return self._count
 
 
 class Reprieve:

@@ -20,8 +20,10 @@ from farm.wire.leases import Code, GetCode, Lease, Want
 from farm.wire.messages import Append, Block, GetBlock, GetSpec, Refused, Submit
 
 LARGE = b"x" * 100_000
-FILE_ERRORS = [(errno.EIO, "damaged"), (errno.EACCES, "damaged"), (errno.EMFILE, "journal"),
-               (errno.ENOMEM, "journal")]  # fmt: skip
+PASSING = [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EACCES, errno.EPERM,
+           errno.EMFILE, errno.ENOMEM]  # fmt: skip
+GONE = [errno.ENOENT, errno.ELOOP, errno.EISDIR]
+FILE_ERRORS = [*((one, "journal") for one in PASSING), *((one, "damaged") for one in GONE)]
 
 
 @pytest.fixture
@@ -67,10 +69,30 @@ def test_what_may_be_readable_later_is_no_damage(world, monkeypatch, number, cod
     def fail(*_: object) -> bytes:
         raise OSError(number, os.strerror(number))
 
+    before = world.ask(GetBlock(batch, 0)) and world.journal._payloads._files[batch]
+    world.core._blocks.drop(batch)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pread", fail)
         assert world.ask(GetBlock(batch, 0)).code == code
+    if code == "journal":
+        assert world.journal._payloads._files.get(batch) is not before, "it is opened anew"
     assert world.ask(GetBlock(batch, 0)) == Block(0, 4, LARGE)
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    "instead", [lambda _: None, Path.mkdir, os.mkfifo, _link], ids=["none", "dir", "fifo", "link"]
+)
+def test_what_is_no_file_of_ours_is_damage(world, instead):
+    batch = by_value(world, Block(0, 4, LARGE))
+    world.restart()
+    (path,) = (path for path in world._data.rglob(f"payloads/*/{batch}"))
+    path.unlink()
+    instead(path)
+    assert world.ask(GetBlock(batch, 0)).code == "damaged"
 
 
 @pytest.mark.parametrize(
