@@ -106,6 +106,11 @@ class Delivery:
         """The failures that are not acknowledged."""
         return [Unheard(failed.batch, failed.index, failed.mark) for failed in self._all()[1]]
 
+    def batches(self) -> set[int]:
+        """Those of which outcomes are not acknowledged."""
+        parts, failed = self._all()
+        return {part.batch for part in parts} | {one.batch for one in failed}
+
     def _all(self) -> tuple[list[Finished], list[Failed]]:
         """Reported or not, oldest first."""
         parts = [part for told in self._told.values() for part in told.parts]

@@ -387,6 +387,9 @@ class Node:
             return []
         idle = [w.batch for w in self._work.values() if not w.pending and not w.running]
         gone = idle[: max(0, len(idle) - MAX_IDLE_BATCHES)]
+        # What is refused of one that must not run twice is lost: until then that is to be known.
+        untold = self.delivery.batches() if gone else set()
+        gone = [batch for batch in gone if batch not in untold]
         for batch in gone:
             del self._work[batch]
         return gone

@@ -116,6 +116,8 @@ def test_programs_without_work_are_forgotten_when_they_are_many(talk):
     for batch in range(1, MAX_IDLE_BATCHES + 3):
         talk.work(batch, count=1)
         done(talk, 0, batch=batch)
+        talk.say()
+        talk.hear(messages.Done(), "Report")
     talk.say()
     assert [did for did in talk.hands.did if did[0] == "forget"] == [("forget", 1), ("forget", 2)]
     talk.hear(Lease(1, [(5, 6)]))

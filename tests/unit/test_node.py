@@ -275,6 +275,8 @@ def test_few_batches_without_work_are_kept():
         give(node, batch, 1)
         node.chunks(1, 0)
         node.events([part(batch, 0, 1), base.Ended(batch, batch, [])])
+        node.delivery.report(batch)
+        node.delivery.acknowledged(batch)
     give(node, 1000, 1)
     assert node.forget_idle() == [1, 2, 3]
     assert node.needs_program() == []
@@ -381,14 +383,17 @@ def test_a_node_is_drained_once_all_it_told_is_acknowledged():
     assert node.drained
 
 
-def test_an_idle_batch_that_is_forgotten_still_delivers(monkeypatch):
+def test_an_idle_batch_is_not_forgotten_before_all_of_it_is_told(monkeypatch):
     monkeypatch.setattr(module, "MAX_IDLE_BATCHES", 0)
     node = ready_node(count=1)
     node.chunks(1, 0)
     node.events([part(1, 0, 1), base.Ended(1, 1, [])])
-    assert node.forget_idle() == [1]
+    assert node.forget_idle() == []
     assert node.held() == [Held(1, [(0, 1)])]
     assert [p.start for p in node.delivery.report(1).parts] == [0]
+    assert node.forget_idle() == []
+    node.delivery.acknowledged(1)
+    assert node.forget_idle() == [1]
 
 
 # -- a batch that is dropped and comes again --------------------------------------------------

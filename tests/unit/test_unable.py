@@ -6,10 +6,15 @@ import pytest
 from dialogue_talk import DIGEST, FILES, Talk, done, found, joined_talk
 
 from farm.codestore import CodeStore
+from farm.engines import base
 from farm.errors import ProtocolError
+from farm.node import MAX_IDLE_BATCHES
 from farm.wire import leases, messages
 from farm.wire.leases import Held, Lease, Report
 from farm.wire.messages import GetBlock, GetSpec, Refused
+
+OTHERS = range(2, MAX_IDLE_BATCHES + 3)
+"""Batches with which one more is forgotten, and the next one with it."""
 
 
 @pytest.fixture
@@ -204,3 +209,37 @@ def test_what_must_not_run_twice_is_lost_where_its_report_is_never_taken(talk, r
     assert [(failed.index, failed.failure.kind) for failed in told] == (
         [] if rerun else [(0, "lost")]
     )
+
+
+@pytest.mark.parametrize("what", ["a result", "a failure"])
+def test_a_batch_that_must_not_run_twice_is_known_as_one_until_all_of_it_is_told(talk, what):
+    """However many others the node has had since, what is refused of it is lost."""
+    for batch in (1, *OTHERS):
+        talk.hear(Lease(batch, [(0, 1)]))
+        talk.say()
+        talk.hear(found(batch, rerun=False), "GetSpec")
+        if what == "a result":
+            done(talk, 0, batch=batch)
+        else:
+            talk.node.chunks(1, 0)
+            talk.node.events([base.Failed(batch, batch, 0, "error", "E", "no", "", None, 0.1)])
+        talk.say()
+        if batch == 1:
+            of_the_first = talk.asked["Report"]
+        else:
+            talk.hear(messages.Done(), "Report")
+    with pytest.raises(ProtocolError):
+        list(talk.dialogue.hear(of_the_first, Refused("bad-request", "no")))
+    talk.dialogue.disconnected()
+    talk.connect()
+    assert tasks(talk.say()) == [(1, 0)]
+
+
+def test_a_batch_of_which_all_is_told_is_forgotten(talk):
+    for batch in (1, *OTHERS):
+        talk.work(batch, count=1)
+        done(talk, 0, batch=batch)
+        talk.say()
+        talk.hear(messages.Done(), "Report")
+    talk.say()
+    assert [did for did in talk.hands.did if did[0] == "forget"] == [("forget", 1), ("forget", 2)]
