@@ -245,8 +245,9 @@ class Batch:
                     count += 1
         status = self.status()
         if count < status.total:
+            why = f": {status.reason}" if status.reason else ""
             raise BatchCancelledError(
-                f"batch {self.id} was {status.state} before task {count} ended"
+                f"batch {self.id} was {status.state} before task {count} ended{why}"
             )
 
     def __getitem__(self, index: int) -> Any:

@@ -87,7 +87,9 @@ class Clients:
         if core.infos[request.batch].token == QUEUE_TOKEN:
             raise RequestError("bad-request", "calls are put into the task queue one by one")
         if state.cancelled:
-            raise RequestError("cancelled", f"batch {request.batch} was cancelled")
+            why = core.infos[request.batch].reason
+            text = f"batch {request.batch} was cancelled" + (f": {why}" if why else "")
+            raise RequestError("cancelled", text)
         _check_blocks(request.blocks)
         # One that is sent again, because its answer was lost, adds nothing: it is answered when
         # what it added the first time is written.

@@ -6,6 +6,7 @@ loop only one thing is in memory at a time, and nothing is read for who is gone.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 
@@ -13,11 +14,14 @@ from farm.batch import shipment
 from farm.batch import spec as specs
 from farm.batch.suggest import clipped
 from farm.errors import RequestError
+from farm.server.around import QUEUE_TOKEN
 from farm.server.core import Core
 from farm.server.damage import Losses, is_damage
 from farm.server.peers import Peer
 from farm.wire.leases import Code, GetCode
 from farm.wire.messages import Block, GetBlock, GetSpec, Message, Range, Refused, SpecFound
+
+log = logging.getLogger("farm.server")
 
 MOST_WHOLE = 10_000
 """Digests of which it is remembered that their files were whole when they were read."""
@@ -58,7 +62,7 @@ class Programs:
         batch = request.batch
         self._tell(
             peer, number, lambda: self._spec(batch),
-            lost=lambda error: self._lost_program(f"the spec of batch {batch}", error),
+            lost=lambda error: self._lost_program(peer, [batch], f"batch {batch}", error),
         )  # fmt: skip
 
     def _spec(self, batch: int) -> SpecFound:
@@ -79,13 +83,17 @@ class Programs:
         digest = request.digest
         self._tell(
             peer, number, lambda: self._code(digest),
-            lost=lambda error: self._lost_program(f"the files {digest}", error),
+            lost=lambda error: self._lost_program(
+                peer, self._users(digest), f"the files {digest}", error
+            ),
         )  # fmt: skip
 
     def _code(self, digest: str) -> Code:
         files = self._core.journal.code(digest)
-        if files is None:
+        if files is None and (self._core.journal.has_new_batch or not self._users(digest)):
             raise RequestError("bad-request", f"no files are known as {clipped(digest)!r}")
+        if files is None:
+            raise sqlite3.DatabaseError(f"malformed: there are no files {digest}")
         if digest not in self._whole:
             self._check_whole(digest, files)
         return Code(files)
@@ -102,8 +110,28 @@ class Programs:
             self._whole.clear()
         self._whole.add(digest)
 
-    def _lost_program(self, what: str, error: sqlite3.Error) -> None:
-        self._losses.tell(what, what, error)
+    def _users(self, digest: str) -> list[int]:
+        """The batches that brought these files along."""
+        return [info.id for info in self._core.infos.values() if info.digest == digest]
+
+    def _lost_program(
+        self, peer: Peer, batches: list[int], what: str, error: sqlite3.Error
+    ) -> None:
+        """Nothing more of these batches can be begun: that is said once, not task by task.
+
+        Where nobody runs them, an export that finds it out ends nothing.
+        """
+        self._losses.tell(what, f"the program of {what}", error)
+        for batch in batches if peer.node else ():
+            info, state = self._core.infos.get(batch), self._core.ledger.batches.get(batch)
+            if info is None or state is None or state.ended or info.token == QUEUE_TOKEN:
+                continue  # the queue of plain clients goes on: they need no program
+            reason = (
+                f"its program was lost on the server's disk ({error}): restore the data directory "
+                f"from a backup and `farm retry {batch}`, or submit it again"
+            )
+            log.error("batch %d is stopped: %s", batch, reason)
+            self._core.cancel(batch, reason)
 
     # -- arguments ----------------------------------------------------------------------------
 

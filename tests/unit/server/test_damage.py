@@ -16,7 +16,8 @@ from farm.batch.spec import Options
 from farm.errors import JournalError
 from farm.server.blocks import BlockCache
 from farm.server.peers import Peer
-from farm.wire.leases import Code, GetCode, Lease, Want
+from farm.wire.controls import Retry
+from farm.wire.leases import Code, Dropped, GetCode, Lease, Want
 from farm.wire.messages import Append, Block, GetBlock, GetSpec, Refused, Submit
 
 LARGE = b"x" * 100_000
@@ -168,6 +169,55 @@ def test_a_batch_that_is_not_in_the_journal_is_damaged_and_not_unknown(world):
     world.journal._db.execute("DELETE FROM batches")
     assert world.refused(GetSpec(batch)) == "damaged"
     assert world.refused(GetSpec(batch + 1)) == "unknown-batch"
+
+
+@pytest.mark.parametrize("what", ["spec", "files", "no files"])
+def test_a_batch_whose_program_a_node_cannot_have_is_ended_once_with_the_reason(
+    world, caplog, what
+):
+    batch, healthy = with_files(world, total=1000), world.submit(2)
+    first, second = Hand(world, "first", 4), Hand(world, "second", 4)
+    leases = {told for hand in (first, second) for told, _ in hand.want()}
+    assert leases == {batch, healthy}
+    if what == "no files":
+        world.journal._db.execute("DELETE FROM code")
+    elif what == "files":
+        change(world, "code", "files", b"\xc1")
+    else:
+        world.journal._db.execute("UPDATE batches SET spec = x'c1' WHERE id = ?", (batch,))
+    request = GetSpec(batch) if what == "spec" else GetCode(DIGEST)
+    holder = first if first.leases[0][0] == batch else second
+    for hand in (holder, first, second):
+        assert world.ask(request, hand.peer).code == "damaged"
+    status = world.status(batch)
+    assert (status.state, status.cancelled) == ("cancelled", 1000)
+    assert "its program was lost on the server's disk (malformed: " in status.reason
+    assert f"`farm retry {batch}`" in status.reason
+    assert Dropped(batch) in holder.pushed
+    assert world.status(healthy).state == "running"
+    assert len([line for line in caplog.messages if "is stopped" in line]) == 1
+    assert "its program was lost" in world.ask(Append(batch, [Block(1000, 1001, b"")])).text
+    world.restart()
+    assert world.status(batch).reason == status.reason
+
+
+def test_once_it_is_restored_the_batch_can_be_tried_again(world):
+    batch = with_files(world)
+    hand = Hand(world, "n", 4)
+    hand.want()
+    change(world, "code", "files", b"\xc1")
+    world.ask(GetCode(DIGEST), hand.peer)
+    change(world, "code", "files", msgspec.msgpack.encode(FILES))
+    assert world.ask(Retry(str(batch))).tasks == 3
+    assert world.ask(GetCode(DIGEST), hand.peer) == Code(FILES)
+    assert (world.status(batch).state, world.status(batch).reason) == ("running", "")
+
+
+def test_who_only_looks_ends_nothing(world):
+    batch = with_files(world)
+    change(world, "batches", "spec", b"\xc1")
+    assert world.refused(GetSpec(batch)) == "damaged"
+    assert world.status(batch).state == "waiting"
 
 
 def test_options_that_are_none_are_said_at_the_start(tmp_path):
