@@ -56,7 +56,8 @@ def expand(
     """
     attempts = dict(outcome.retried)
     if outcome.failure is not None:
-        yield _failed(outcome, outcome.failure, attempts.get(outcome.start, 1), loads)
+        for index in range(max(first, outcome.start), outcome.stop):
+            yield _failed(outcome, index, attempts.get(index, 1), loads)
         return
     values = loads(outcome.payload)
     seconds = array.array("f", outcome.seconds)
@@ -97,15 +98,14 @@ def values_of(outcome: messages.Outcome) -> list[Any]:
 
 
 def _failed(
-    outcome: messages.Outcome,
-    failure: messages.Failure,
-    attempts: int,
-    loads: Callable[[bytes], Any],
+    outcome: messages.Outcome, index: int, attempts: int, loads: Callable[[bytes], Any]
 ) -> Outcome:
-    index = outcome.start
+    failure = outcome.failure
+    assert failure is not None
     error = TaskError(index, failure.kind, failure.type_name, failure.text, failure.traceback)
     error.__cause__ = _cause(failure, loads)
-    return Outcome(index, failure.kind, None, error, outcome.elapsed, outcome.node, attempts)
+    seconds = outcome.elapsed / (outcome.stop - outcome.start)
+    return Outcome(index, failure.kind, None, error, seconds, outcome.node, attempts)
 
 
 _CAUSE: Any = BaseException.__dict__["__cause__"]

@@ -122,7 +122,8 @@ def _write_outcomes(link: Link, batch: Batch, total: int, directory: Path) -> Li
         folder.Lines(directory / folder.OUTCOMES) as lines,
         (directory / folder.RESULTS).open("x", encoding="utf-8", newline="") as results,
     ):
-        for outcome in _outcomes(link, batch.id, total):
+        found = _outcomes(link, batch.id, total)
+        for outcome in (one for together in found for one in _singly(together)):
             lines.write(archive.outcome_line(outcome), outcome.stop - outcome.start)
             results.writelines(json_lines(rows.rows(expand(outcome, rows.loads), params)))
     return lines.listed
@@ -154,6 +155,20 @@ def _from(outcome: messages.Outcome, first: int) -> messages.Outcome:
         offset=outcome.offset + skipped,
         retried=[pair for pair in outcome.retried if pair[0] >= first],
     )
+
+
+def _singly(outcome: messages.Outcome) -> Iterator[messages.Outcome]:
+    """An outcome, where it is a failure of several tasks as one of each: they can be retried."""
+    count = outcome.stop - outcome.start
+    if outcome.failure is None or count == 1:
+        yield outcome
+        return
+    attempts = dict(outcome.retried)
+    for index in range(outcome.start, outcome.stop):
+        retried = [(index, attempts[index])] if index in attempts else []
+        yield msgspec.structs.replace(
+            outcome, start=index, stop=index + 1, elapsed=outcome.elapsed / count, retried=retried
+        )
 
 
 # -- from a directory -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 from farm.errors import ProtocolError, RequestError
 from farm.server import permits
 from farm.server.connection import Connection
+from farm.server.damage import is_damage
 from farm.server.turns import Turns
 from farm.server.waiting import Waiter
 from farm.wire import codec
@@ -153,7 +154,10 @@ class Peer:
         if isinstance(error, RequestError):
             self.reply(number, Refused(error.code, str(error)))
         elif isinstance(error, sqlite3.Error):
-            log.error("%s: the journal cannot be read", self.address, exc_info=error)
+            if is_damage(error) or isinstance(error, sqlite3.OperationalError):  # the disk's fault
+                self._connection.complain(f"the journal cannot be read: {error}")
+            else:
+                log.error("%s: the journal cannot be read", self.address, exc_info=error)
             self.reply(number, Refused("journal", f"the journal cannot be read: {error}"))
         else:
             log.error("%s: %s could not be served", self.address, what, exc_info=error)

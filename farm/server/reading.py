@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import msgspec
 
 from farm.batch.ranges import RangeSet
 from farm.batch.spec import Options
+from farm.server.damage import Losses, is_damage
 from farm.server.payloads import MARK_BYTES, Payloads
 from farm.wire.messages import Block, Failure, Outcome, Range
 
@@ -45,7 +46,8 @@ _UNSUMMED = (
     " AND batch NOT IN (SELECT id FROM batches NOT INDEXED WHERE forgotten) GROUP BY batch, node"
 )
 _SIZE = "coalesce(size, length(payload))"
-_OUTCOME = "seq, start, stop, node, elapsed, first, payload, seconds, failure, place, size"
+_HEAD = "seq, start, stop, node, elapsed, first"
+_OUTCOME = f"{_HEAD}, payload, seconds, failure, place, size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Reader:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._losses = Losses()
 
     def _one(self, sql: str, *parameters: Any) -> Any:
         row = self._db.execute(sql, parameters).fetchone()
@@ -262,7 +265,10 @@ class Reader:
         return self._payloads.read(batch, place, size)
 
     def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
-        """A page of outcomes in the order of recording, and the cursor behind it."""
+        """A page of outcomes in the order of recording, and the cursor behind it.
+
+        Of results that were lost on the disk it says so: they have failed, all of a row alike.
+        """
         rows = self._page("WHERE batch = :batch AND seq > :seq ORDER BY seq LIMIT :rows",
                           batch=batch, seq=seq, rows=PAGE_ROWS)  # fmt: skip
         found = [self._outcome(batch, row) for row in rows]
@@ -300,9 +306,17 @@ class Reader:
         return [self._outcome(batch, row) for row in rows]
 
     def _page(self, where: str, **parameters: int) -> list[Any]:
+        try:
+            return self._rows(_OUTCOME, where, parameters)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return self._sound_rows(where, parameters)
+
+    def _rows(self, columns: str, where: str, parameters: Mapping[str, int]) -> list[Any]:
         rows, size = [], 0
         cursor = self._db.execute(
-            f"SELECT {_OUTCOME} FROM outcomes {where}",  # noqa: S608 - this module's constants
+            f"SELECT {columns} FROM outcomes {where}",  # noqa: S608 - this module's constants
             parameters,
         )
         for row in cursor:
@@ -313,11 +327,50 @@ class Reader:
         cursor.close()
         return rows
 
+    def _sound_rows(self, where: str, parameters: Mapping[str, int]) -> list[Any]:
+        """A page of which something cannot be read: what can be, row by row.
+
+        The beginning of a row lies apart from the rest of a long one. Where only that is damaged,
+        the payload is None.
+        """
+        heads = self._rows(f"{_HEAD}, x'', x'', NULL, NULL, NULL", where, parameters)
+        rows, size = [], 0
+        for head in heads:
+            try:
+                (row,) = self._rows(_OUTCOME, "WHERE seq = :seq", {"seq": head[0]})
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                row = (*head[:6], None, b"", None, None, None)
+            rows.append(row)
+            size += len(row[6] or b"") + (row[10] or 0)
+            if size >= PAGE_BYTES:
+                break
+        return rows
+
     def _outcome(self, batch: int, row: Any) -> Outcome:
-        _, start, stop, node, elapsed, first, payload, seconds, failure, place, size = row
-        payload = self._payload(batch, payload, place, size)
-        reason = None if failure is None else _decoded(_failures, failure, "a failure")
+        seq, start, stop, node, elapsed, first, payload, seconds, failure, place, size = row
+        try:
+            if payload is None:
+                raise sqlite3.DatabaseError("malformed: a row of the database")
+            payload = self._payload(batch, payload, place, size)
+            reason = None if failure is None else _decoded(_failures, failure, "a failure")
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._losses.tell(seq, f"what came of batch {batch}, tasks [{start}, {stop}),", error)
+            return Outcome(start, stop, node, elapsed, 0, b"", b"", _lost(batch, error))
         return Outcome(start, stop, node, elapsed, start - first, payload, seconds, reason)
+
+
+def _lost(batch: int, error: Exception) -> Failure:
+    """What is told instead of results that were recorded and are not there any more."""
+    text = (
+        f"the result was recorded, and is damaged on the server's disk ({error}). Restore the "
+        "server's data directory from a backup, or run the task again: submit it, or "
+        f"`farm export {batch} DIR`, `farm import DIR` and `farm retry` what that makes"
+    )
+    return Failure("error", "ResultError", text, "")
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes, what: str) -> T:

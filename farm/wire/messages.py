@@ -294,7 +294,8 @@ class Outcome(Message):
 
     For tasks that are done, ``payload`` is a pickled list of results in which ``start`` stands at
     ``offset``, and ``seconds`` one float32 a task in the same places. A failed task has
-    ``failure`` instead. ``elapsed`` is what all of them took together. ``retried`` holds
+    ``failure`` instead; only where results were lost on the server's disk, one failure is that of
+    several tasks. ``elapsed`` is what all of them took together. ``retried`` holds
     (index, attempts) where there was more than one.
     """
 

@@ -57,6 +57,17 @@ def test_a_failure_is_one_task():
     assert "Traceback ..." in str(outcome.error.__cause__)
 
 
+def test_a_failure_of_several_tasks_is_one_of_each():
+    """Of results that were lost together on the server's disk."""
+    lost = messages.Outcome(
+        3, 6, "n1", 1.5, 0, b"", b"", messages.Failure("error", "E", "no", ""), [(4, 2)]
+    )
+    assert [(o.index, o.error.index, o.attempts) for o in expand(lost)] == [
+        (3, 3, 1), (4, 4, 2), (5, 5, 1),
+    ]  # fmt: skip
+    assert [(o.index, o.seconds) for o in expand(lost, first=4)] == [(4, 0.5), (5, 0.5)]
+
+
 def test_a_failure_is_raised_where_values_are_read():
     with pytest.raises(TaskError, match="task 7 failed"):
         values_of(failed())
