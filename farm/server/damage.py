@@ -18,8 +18,11 @@ MOST_REMEMBERED = 10_000
 
 def is_damage(error: Exception) -> bool:
     """Whether it says that something is lost, and not that it cannot be read for now."""
-    # The subclasses tell of something else, and mostly of what passes.
-    return type(error) is sqlite3.DatabaseError
+    # The subclasses tell of something else, and mostly of what passes. But a text that is none is
+    # an OperationalError: "Could not decode to UTF-8 column ...".
+    return type(error) is sqlite3.DatabaseError or (
+        isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error)
+    )
 
 
 class Losses:

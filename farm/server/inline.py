@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 from collections.abc import Callable
 
 from farm.wire.messages import Block, Range
+
+log = logging.getLogger("farm.server")
 
 INLINE_BLOCK = 16 * 1024
 INLINE_TOTAL = 256 * 1024
@@ -29,8 +31,11 @@ def inline_blocks(
         while index < stop:
             try:
                 one = block(batch, index)
-            except sqlite3.Error:
-                return found  # the node will ask for it, and is told what is wrong with it
+            except Exception as error:
+                # Whatever it is, the node will ask for the block and is told what is wrong with it,
+                # while a lease that cannot be sent costs it its connection.
+                log.debug("a block of batch %d does not travel with its lease: %s", batch, error)
+                return found
             if one is None or len(one.payload) > INLINE_BLOCK:
                 return found
             size += len(one.payload)

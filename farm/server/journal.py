@@ -22,7 +22,7 @@ from farm.server.payloads import DIRECTORY_NAME, LARGE, PayloadFiles, Payloads
 from farm.server.reading import BatchRow
 from farm.server.removal import Removal
 from farm.server.shares import Shares
-from farm.wire.messages import Block, Failure
+from farm.wire.messages import Block, Failure, Range
 
 _NOTHING = pickle.dumps([None], 4)
 
@@ -236,6 +236,11 @@ class Journal(Removal):
         if at >= 0 and index < new[at].stop:
             return new[at]
         return super().block(batch, index)
+
+    def block_range(self, batch: int, index: int, total: int) -> Range | None:
+        """See `Reader.block_range`; those that wait for `commit` follow those that are written."""
+        new = self._new_blocks.get(batch)
+        return super().block_range(batch, index, new[0].start if new else total)
 
     def close_batch(self, batch: int, total: int) -> None:
         """An open batch gets no more tasks; while it is open, its blocks say how many it has."""

@@ -6,6 +6,7 @@ loop only one thing is in memory at a time, and nothing is read for who is gone.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
@@ -149,12 +150,13 @@ class Programs:
             raise RequestError("bad-request", f"batch {batch} has no block with task {index}")
         return found
 
-    def _lost_block(self, batch: int, index: int, error: sqlite3.Error) -> Range | None:
-        """The tasks that need it, as far as that can still be read."""
-        try:
-            tasks = self._core.journal.block_range(batch, index)
-        except sqlite3.Error:
-            tasks = None
-        first = tasks[0] if tasks else index
-        self._losses.tell((batch, first), f"arguments of batch {batch} from task {first} on", error)
+    def _lost_block(self, batch: int, index: int, error: sqlite3.Error) -> Range:
+        """The tasks that need it; the one that was asked for alone, where that cannot be read."""
+        state = self._core.ledger.batches.get(batch)
+        tasks: Range | None = None
+        with contextlib.suppress(sqlite3.Error):
+            tasks = self._core.journal.block_range(batch, index, state.total if state else 0)
+        tasks = tasks or (index, index + 1)
+        what = f"arguments of batch {batch}, tasks [{tasks[0]}, {tasks[1]}),"
+        self._losses.tell((batch, tasks[0]), what, error)
         return tasks

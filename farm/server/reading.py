@@ -248,16 +248,28 @@ class Reader:
         if row is None or index >= row[1]:
             return None
         start, stop, payload, place, size = row
+        if type(payload) is not bytes:
+            raise sqlite3.DatabaseError(f"malformed: arguments of batch {batch}")
         return Block(start, stop, self._payload(batch, payload, place, size))
 
-    def block_range(self, batch: int, index: int) -> Range | None:
-        """The tasks whose arguments are in the block that holds ``index``; None without one."""
-        found: Range | None = self._db.execute(
-            "SELECT start, stop FROM blocks WHERE batch = ? AND start <= ?"
-            " ORDER BY start DESC LIMIT 1",
-            (batch, index),
+    def block_range(self, batch: int, index: int, total: int) -> Range | None:
+        """The tasks whose arguments are in the block that holds ``index``; None without one.
+
+        Blocks follow one another without a gap, so that the database's index on where they begin
+        tells it also of one whose row cannot be read.
+
+        Args:
+            batch: the batch.
+            index: of a task.
+            total: where the last block ends.
+        """
+        start, stop = self._db.execute(
+            "SELECT (SELECT max(start) FROM blocks WHERE batch = :batch AND start <= :index),"
+            " (SELECT min(start) FROM blocks WHERE batch = :batch AND start > :index)",
+            {"batch": batch, "index": index},
         ).fetchone()
-        return found if found is not None and index < found[1] else None
+        stop = total if stop is None else stop
+        return (start, stop) if start is not None and index < stop else None
 
     def _payload(self, batch: int, payload: bytes, place: int | None, size: int | None) -> bytes:
         if place is None or size is None:
@@ -351,7 +363,7 @@ class Reader:
     def _outcome(self, batch: int, row: Any) -> Outcome:
         seq, start, stop, node, elapsed, first, payload, seconds, failure, place, size = row
         try:
-            if payload is None:
+            if type(payload) is not bytes:
                 raise sqlite3.DatabaseError("malformed: a row of the database")
             payload = self._payload(batch, payload, place, size)
             reason = None if failure is None else _decoded(_failures, failure, "a failure")

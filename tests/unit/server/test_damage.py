@@ -60,7 +60,7 @@ def test_a_damaged_block_is_refused_for_good_with_the_tasks_that_need_it(world, 
     world.ask(GetBlock(batch, 3))
     lines = [line for line in caplog.messages if "malformed" in line]
     assert len(lines) == 1, "it is said once, however often it is asked for"
-    assert f"arguments of batch {batch} from task 0 on cannot be read from the journal" in lines[0]
+    assert f"arguments of batch {batch}, tasks [0, 4), cannot be read from the journal" in lines[0]
 
 
 @pytest.mark.parametrize(("number", "code"), FILE_ERRORS)
@@ -116,7 +116,49 @@ def test_a_page_of_the_database_is_told_likewise(world, monkeypatch, request_, e
         monkeypatch.setattr(world.journal, name, fail)
     answer = world.ask(request_)
     assert isinstance(answer, Refused)
-    assert (answer.code, answer.tasks) == (code, None)
+    asked_for = isinstance(request_, GetBlock) and code == "damaged"
+    assert (answer.code, answer.tasks) == (code, (0, 1) if asked_for else None)
+
+
+def test_the_tasks_of_a_block_are_known_where_its_row_cannot_be_read(world):
+    batch = by_value(world, Block(0, 4, b"first"), Block(4, 9, b"second"))
+    world.ask(Append(batch, [], close=True))  # else the start reads the row
+    (page,) = world.journal._db.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'blocks'"
+    ).fetchone()
+    world.kill()
+    with (world._data / "journal.sqlite").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 200)
+    world.start()
+    for index, tasks in ((0, (0, 4)), (3, (0, 4)), (4, (4, 9)), (8, (4, 9))):
+        answer = world.ask(GetBlock(batch, index))
+        assert (answer.code, answer.tasks) == ("damaged", tasks)
+
+
+@pytest.mark.parametrize("found", ["text", 7, b"\xff\xfe"], ids=repr)
+def test_a_row_with_something_else_in_it_is_damaged(world, found):
+    batch = by_value(world, Block(0, 4, b"first"))
+    world.core._blocks.drop(batch)
+    world.journal._db.execute("UPDATE blocks SET payload = CAST(? AS TEXT)", (found,))
+    if found == 7:
+        world.journal._db.execute("UPDATE blocks SET payload = 7")
+    answer = world.ask(GetBlock(batch, 0))
+    assert (answer.code, answer.tasks) == ("damaged", (0, 4))
+
+
+def test_what_waits_to_be_written_is_not_among_what_is_lost_before_it(world):
+    batch = by_value(world, Block(0, 4, LARGE))
+    world.restart()
+    world.fill_disk()
+    world.send(world.peer, Append(batch, [Block(4, 6, b"x" * 30_000)]))
+    world.clock.turn()
+    harm(world)
+    assert world.core.stalled
+    assert world.ask(GetBlock(batch, 0)).tasks == (0, 4)
+    assert world.ask(GetBlock(batch, 4)) == Block(4, 6, b"x" * 30_000)
+    world.make_room()
+    world.clock.pass_time(2.0)
 
 
 # -- programs ---------------------------------------------------------------------------------
@@ -244,6 +286,28 @@ def test_a_lease_whose_blocks_cannot_be_read_is_told_and_costs_the_others_nothin
     holder.report(batch, failed=[0, 1, 2, 3])
     world.ask(Append(batch, [], True))
     assert world.status(batch).state == "failed"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OverflowError("too large"), TypeError("none"), OSError(5, "no")],
+    ids=repr,
+)  # fmt: skip
+def test_a_lease_goes_without_its_blocks_whatever_reading_them_raises(world, monkeypatch, error):
+    batch = by_value(world, Block(0, 2, b"first"), Block(2, 4, b"second"))
+    read = world.core.block
+
+    def fail(batch: int, index: int) -> Block | None:
+        if index == 2:
+            raise error
+        return read(batch, index)
+
+    monkeypatch.setattr(world.core, "block", fail)
+    hand = Hand(world, "n", 4)
+    assert hand.want() == [(batch, [(0, 4)])]
+    assert [told.blocks for told in hand.pushed if isinstance(told, Lease)] == [
+        [Block(0, 2, b"first")]
+    ]
+    assert not hand.peer._connection.closed
 
 
 @pytest.mark.parametrize("rerun", [True, False])
