@@ -55,6 +55,8 @@ def words(status: Status) -> str:
         parts.append("waiting for nodes")
     elif status.done or status.failed:
         parts.append(rate_of(status))
+    if status.stalled is not None:
+        parts.append("held back, as the server cannot write its journal (see `farm status`)")
     rest = left(status)
     if rest is not None:
         parts.append(f"{duration(rest)} left")

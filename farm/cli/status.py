@@ -71,7 +71,19 @@ def _overview(known: list[Status], nodes: list[NodeInfo]) -> RenderableType:
     if not known:
         return f"No batches yet. {line}."
     columns = (">id", "name", "state", ">done", ">failed", ">running", ">rate", ">age", ">priority")
-    return Group(Fitted(columns, map(_line, known), SPARE), "", line)
+    lines = [line, *_stalled(known[0])]  # which is the same for all of them
+    return Group(Fitted(columns, map(_line, known), SPARE), "", *lines)
+
+
+def _stalled(status: Status) -> list[str]:
+    """What keeps the server from going on, if something does."""
+    if status.stalled is None:
+        return []
+    why, advice = in_line(status.stalled.why), in_line(status.stalled.advice)
+    return [
+        f"The server cannot write its journal since {_clock(status.stalled.since)} ({why}): it "
+        f"takes no batches and holds results back until it can. {advice}."
+    ]
 
 
 def _line(status: Status) -> tuple[object, ...]:
@@ -110,6 +122,8 @@ def _details(status: Status) -> RenderableType:
             f"  repeated   {count(status.repeated, 'result')} came twice and {were} dropped"
         )
     lines.append(f"  priority   {status.priority}")
+    if stalled := _stalled(status):
+        lines += ["", *stalled]
     if not status.nodes:
         return "\n".join(lines)
     shares = (

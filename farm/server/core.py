@@ -161,7 +161,7 @@ class Core(Turns):
             batch=batch,
             name=info.name,
             # An end that is not journalled is none: its last results would be missing.
-            state="running" if state.ended and self.stalled else state.state,
+            state="running" if state.ended and self.is_unwritten(batch) else state.state,
             total=state.total,
             pending=state.waiting,
             running=state.running,
@@ -181,6 +181,7 @@ class Core(Turns):
             reason=info.reason if state.paused or state.ended else "",
             repeated=state.repeated,
             served=any(node.able for node in self.ledger.nodes.values()),
+            stalled=self.stall.told(self.loop.time(), self.wall()),
         )
 
     def note(self, batch: int) -> None:

@@ -18,15 +18,13 @@ from dataclasses import dataclass, field
 from farm.errors import RequestError
 from farm.server.journal import Journal
 from farm.server.rounds import Rounds, Step
+from farm.server.stall import Stall
 from farm.server.waiting import Waiter, Waiters
 
 log = logging.getLogger("farm.server")
 
 RETRY_SECONDS = 1.0
 """Between attempts to write a journal that cannot be written (a full disk, say)."""
-
-COMPLAINT_SECONDS = 60.0
-"""Between lines in the log about one and the same full disk."""
 
 MAX_PENDING_RECORDS = 100_000
 MAX_PENDING_BYTES = 256 * 1024 * 1024
@@ -49,6 +47,9 @@ class _Turn:
     answers: deque[tuple[Callable[[], None], bool]] = field(default_factory=deque)
     """Each with whether it acknowledges something."""
     touched: set[int] = field(default_factory=set)
+    """Batches of which something is to be written."""
+    awaited: set[int] = field(default_factory=set)
+    """Batches that somebody waits for."""
 
 
 class Turns:
@@ -78,8 +79,7 @@ class Turns:
         self._rounds = Rounds(loop.time)
         self._rounds_planned = False  # while the journal cannot be written
         self._ending = False  # a turn, whose last step are the rounds
-        self._stalled: str | None = None  # why the journal cannot be written
-        self._complained = 0.0
+        self.stall = Stall(journal.path)
         self._ended = 0.0  # when the last turn did
         self._stopped = False
         self._hearing = False
@@ -87,7 +87,11 @@ class Turns:
     @property
     def stalled(self) -> bool:
         """Whether the journal cannot be written at the moment."""
-        return self._stalled is not None
+        return self.stall.why is not None
+
+    def is_unwritten(self, batch: int) -> bool:
+        """Whether something of a batch waits for a journal that cannot be written."""
+        return self.stalled and batch in self._turn.touched
 
     def answer(self, send: Callable[[], None]) -> None:
         """Send an answer, once what came before it is journalled."""
@@ -99,7 +103,7 @@ class Turns:
 
     def tell(self, send: Callable[[], None]) -> None:
         """Send an answer that acknowledges nothing: at once where the journal cannot be written."""
-        if self._stalled is None:
+        if not self.stalled:
             self._answer(send, acknowledges=False)
         else:
             self._guarded((send,))
@@ -118,7 +122,7 @@ class Turns:
             self._plan_rounds()
 
     def _plan_rounds(self) -> None:
-        if self._stalled is None:
+        if not self.stalled:
             self.plan_flush()
         elif not self._rounds_planned:
             self._rounds_planned = True
@@ -144,12 +148,8 @@ class Turns:
         Raises:
             RequestError: the journal cannot be written at the moment.
         """
-        if self._stalled is not None:
-            raise RequestError(
-                "journal",
-                f"the server cannot write its journal ({self._stalled}); nothing was taken. "
-                "Make room on its disk, and try again",
-            )
+        if self.stalled:
+            raise RequestError("journal", self.stall.refusal)
 
     def check_room(self) -> None:
         """Before what can only be kept here until it is journalled.
@@ -182,7 +182,7 @@ class Turns:
         Else others may have something that can be written together with it.
         """
         self._hearing = False
-        if not self._flush_planned or self._stalled is not None:
+        if not self._flush_planned or self.stalled:
             return
         if self.loop.time() - self._ended > QUIET_SECONDS:
             self._flush()
@@ -192,7 +192,7 @@ class Turns:
     def _flush(self) -> None:
         if not self._flush_planned or self._stopped:
             return  # it was ended before, or nobody is there any more
-        ahead = self._stalled is None and not self.journal.has_new_batch
+        ahead = not self.stalled and not self.journal.has_new_batch
         if ahead:
             # What nodes begin while this is written need not wait for it: no lease is journalled
             # that does not bind, and what it names was there before, or comes again with the
@@ -208,15 +208,15 @@ class Turns:
             log.exception("the journal %s cannot be used any more", self.journal.path)
             self._give_up(error)
             return
-        if self._stalled is not None:
-            log.warning("the journal %s can be written again", self.journal.path)
-            self._stalled = None
+        if self.stalled:
+            self.stall.over()
         self._flush_planned, self._ending = False, True
         turn, self._turn = self._turn, _Turn()
         self._guarded(send for send, _ in turn.answers)
         if not ahead:
             self._guarded((self._hand_out,))
-        self._guarded(functools.partial(self.waiters.wake, batch) for batch in turn.touched)
+        woken = turn.touched | turn.awaited if turn.awaited else turn.touched
+        self._guarded(functools.partial(self.waiters.wake, batch) for batch in woken)
         self._ending = False
         if self._rounds:
             self._make_some()
@@ -224,14 +224,7 @@ class Turns:
 
     def _stall(self, error: sqlite3.OperationalError) -> None:
         """The journal cannot be written for a while: hold back what acknowledges, and try again."""
-        now = self.loop.time()
-        if self._stalled is None or now - self._complained > COMPLAINT_SECONDS:
-            self._complained = now
-            log.error(
-                "the journal %s cannot be written (%s): nothing is acknowledged until it can; "
-                "trying again every %.0f s", self.journal.path, error, RETRY_SECONDS,
-            )  # fmt: skip
-        self._stalled = str(error)
+        self.stall.met(error, self.loop.time())
         self.loop.call_later(RETRY_SECONDS, self._flush)
         answers, self._turn.answers = self._turn.answers, deque()
         for send, acknowledges in answers:
@@ -284,5 +277,6 @@ class Turns:
         waiter = Waiter(batch, ready, answer, who)
         self.waiters.add(waiter, seconds)
         if self.journal.pending:  # of that, too; any later change wakes it by itself
-            self.changed(batch)
+            self._turn.awaited.add(batch)
+            self.plan_flush()
         return waiter

@@ -168,6 +168,17 @@ class NodeShare(Message):
     seconds: float
 
 
+class Stalled(msgspec.Struct, array_like=True):
+    """The server cannot write its journal: why, since when, and what to do about it.
+
+    Until it can, it takes no batches and holds results back.
+    """
+
+    why: str
+    since: float
+    advice: str
+
+
 class Status(Message):
     """How a batch stands; times are seconds since the epoch by the server's clock, 0 if not yet.
 
@@ -176,7 +187,7 @@ class Status(Message):
     or ``cancelled``; ``reason`` says why, where somebody or something ended or paused it.
     ``retried`` counts attempts beyond the first, ``repeated`` tasks that were done once more and
     whose second result was dropped. ``now`` is when it stood so, ``served`` whether a node is there
-    that could take its tasks.
+    that could take its tasks. ``stalled`` is what keeps the whole server from going on.
     """
 
     batch: Int
@@ -201,6 +212,7 @@ class Status(Message):
     reason: str = ""
     repeated: Int = 0
     served: bool = True
+    stalled: Stalled | None = None
 
     @property
     def over(self) -> bool:

@@ -267,6 +267,15 @@ def test_a_disk_that_fills_up_and_is_emptied_again(farm_cli: FarmCli, disk: Disk
     assert (refused.code, refused.out) == (1, "")
     assert "cannot write its journal (database or disk is full); nothing was taken" in refused.err
     assert farm_cli.status()["state"] == "running"
+    for command in (("cancel", "large"), ("forget", "1")):
+        refused = farm_cli.run(*command)
+        assert refused.code == 1
+        assert "Free room on the file system of the server's data directory" in refused.err
+    for command in (("status",), ("status", "large")):
+        said = " ".join(farm_cli.run(*command).out.split())
+        assert "The server cannot write its journal since " in said
+        assert "Free room on the file system of the server's data directory" in said
+    assert f"Free room on the file system of {data}" in server.err
     assert len(farm_cli.run("results", "1", "--json").lines) == 5
     assert farm_cli.run("nodes", "--json").json["nodes"][0]["state"] == "up"
 

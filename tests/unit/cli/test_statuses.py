@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from rich.console import Console
 from test_progress import status
 
-from farm.cli.status import _details
+from farm.cli.progress import words
+from farm.cli.status import _details, _overview
 from farm.cli.statuses import closing, left, standing
 from farm.client.status import document_of
+from farm.wire.messages import Stalled
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_nobody_knows_when_a_paused_batch_ends() -> None:
 
 
 def details(**changes: Any) -> str:
-    console = Console(width=200)
+    console = Console(width=400)
     with console.capture() as captured:
         console.print(_details(status(**changes)))
     return captured.get()
@@ -57,6 +60,29 @@ def test_details_say_why_and_what_came_twice() -> None:
     assert "1 result came twice and was dropped" in details(repeated=1)
     assert "reason" not in details()
     assert "twice" not in details()
+
+
+FULL = Stalled("database or disk is full", 1_700_000_000.0, "Free room on the disk")
+
+
+def test_what_keeps_the_whole_server_is_said_with_what_to_do() -> None:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(FULL.since))
+    said = (
+        f"The server cannot write its journal since {since} (database or disk is full): it takes "
+        "no batches and holds results back until it can. Free room on the disk."
+    )
+    assert said in " ".join(details(stalled=FULL).split("\n"))
+    console = Console(width=400)
+    with console.capture() as captured:
+        console.print(_overview([status(stalled=FULL), status(stalled=FULL)], []))
+    assert captured.get().count(said) == 1
+    assert "journal" not in details()
+    assert document_of(status(stalled=FULL))["stalled"] == {
+        "why": FULL.why, "since": FULL.since, "advice": FULL.advice,
+    }  # fmt: skip
+    assert document_of(status())["stalled"] is None
+    assert "held back, as the server cannot write its journal" in words(status(stalled=FULL))
+    assert "held back" not in words(status())
 
 
 def test_json_has_all_fields() -> None:

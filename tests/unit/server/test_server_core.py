@@ -135,7 +135,7 @@ def test_a_full_disk_is_told_and_hides_nothing_but_what_is_not_written(core, loo
     core.tell(lambda: seen.append("told"))
     assert seen == ["told"]
     assert core.status(1).state == "running"
-    with pytest.raises(RequestError, match=r"cannot write its journal .*full.*Make") as refusal:
+    with pytest.raises(RequestError, match=r"cannot write its journal .*full.*Free") as refusal:
         core.check_writable()
     assert refusal.value.code == "journal"
     core.check_room()
