@@ -113,7 +113,8 @@ class Programs:
 
     def _users(self, digest: str) -> list[int]:
         """The batches that brought these files along."""
-        return [info.id for info in self._core.infos.values() if info.digest == digest]
+        known = self._core.infos.values() if digest else ()  # most batches have no files
+        return [info.id for info in known if info.digest == digest]
 
     def _lost_program(
         self, peer: Peer, batches: list[int], what: str, error: sqlite3.Error

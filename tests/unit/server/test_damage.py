@@ -255,6 +255,13 @@ def test_once_it_is_restored_the_batch_can_be_tried_again(world):
     assert (world.status(batch).state, world.status(batch).reason) == ("running", "")
 
 
+@pytest.mark.parametrize("digest", ["", "0" * 64, "x"])
+def test_a_node_that_asks_for_what_never_was_ends_nothing(world, digest):
+    batch, hand = world.submit(3), Hand(world, "n", 1)
+    assert world.ask(GetCode(digest), hand.peer).code == "bad-request"
+    assert world.status(batch).state == "waiting"
+
+
 def test_who_only_looks_ends_nothing(world):
     batch = with_files(world)
     change(world, "batches", "spec", b"\xc1")
