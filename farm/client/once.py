@@ -26,7 +26,10 @@ class Once:
         return self._has_happened
 
     def set(self) -> None:
-        """It has happened: wake all who wait. Further calls do no harm."""
+        """It has happened: wake all who wait. Further calls do no harm.
+
+        One after an interrupted call wakes those whom that one did not.
+        """
         self._has_happened = True
         for waiter in list(self._waiters):
             with contextlib.suppress(RuntimeError):  # another call has woken this one
