@@ -240,6 +240,16 @@ def test_an_end_that_comes_late_changes_nothing_for_what_is_whole(changed):
     assert list(found) == ["a"]
 
 
+def test_what_was_given_up_is_not_whole_though_no_more_calls_are_made(changed):
+    found = results(changed)
+    found.put(0, ["a"])
+    found.fail(FarmError("terminated"))
+    found.close(1)
+    assert next(found) == "a"
+    with pytest.raises(FarmError, match="terminated"):
+        next(found)
+
+
 def test_room_is_what_is_not_taken(changed):
     found = results(changed, ahead=10)
     found.put(0, list(range(10)))
