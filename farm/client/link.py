@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 
-from farm.client.once import Once, Reply
+from farm.client.once import MUST_NOT_WAIT, Once, Reply
 from farm.client.outbox import Outbox
 from farm.client.putoff import PutOff
 from farm.client.unanswered import Answer, Asked, Stream, Unanswered
@@ -191,7 +191,12 @@ class Link:
         channel.close()
 
     def settle(self, seconds: float) -> None:
-        """Wait until everything is answered that is answered once, or for so many seconds."""
+        """Wait until everything is answered that is answered once, or for so many seconds.
+
+        The link's own thread does not wait, as nothing is answered meanwhile.
+        """
+        if self.is_own_thread:
+            return
         deadline = time.monotonic() + seconds
         for one in self._asked.all().values():
             if one.stream is None:
@@ -203,7 +208,10 @@ class Link:
         Raises:
             RequestError: the server refuses.
             WaitTimeoutError: no answer within ``seconds``.
+            FarmError: it is the link's own thread that asks; nothing is sent.
         """
+        if self.is_own_thread:
+            raise FarmError(MUST_NOT_WAIT)
         try:
             return self.ask(request).result(seconds)
         except TimeoutError as error:

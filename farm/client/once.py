@@ -13,6 +13,12 @@ import threading
 from farm.errors import FarmError
 from farm.wire.messages import Message
 
+MUST_NOT_WAIT = (
+    "a callback runs in the thread that brings all answers and results of its session, and must "
+    "not wait for any: call apply_async or map_async with a callback, or start a thread that waits"
+)
+"""What is said to one that would wait for itself."""
+
 
 class Once:
     """Something that happens once; as a `threading.Event` that is never cleared."""

@@ -13,7 +13,8 @@ from farm_harness import PATIENCE, eventually
 from farm.client import link as module
 from farm.client import putoff
 from farm.client.follow import Follower
-from farm.client.once import Reply
+from farm.client.once import MUST_NOT_WAIT, Reply
+from farm.client.session import Session
 from farm.errors import FarmError, RequestError
 from farm.wire.messages import (
     Cancel,
@@ -219,3 +220,29 @@ def test_what_cancels_has_a_bound_as_well(link, monkeypatch):
         link.tell(Cancel("7"), Reply())
     with pytest.raises(FarmError, match="unanswered already"):
         link.tell(Cancel("7"), Reply())
+
+
+def test_what_would_wait_for_itself_says_so_at_once_and_asks_nothing(link, line):
+    said: list[str] = []
+
+    def wait(_: Any) -> None:
+        session = Session(link)
+        waits = (lambda: link.call(GetNodes(), PATIENCE), session.status, session.nodes)
+        for act in waits:
+            try:
+                act()
+            except FarmError as error:
+                said.append(str(error))
+        link.settle(PATIENCE)
+
+    future: Future[Any] = Future()
+    future.add_done_callback(wait)
+    link.tell(GetNodes(), future)
+    other = Reply()
+    link.tell(GetStatus("1"), other)
+    first, second = line.numbers(2)
+    line.say(first, Nodes([]))
+    line.say(second, Done())
+    assert other.result(PATIENCE / 3) == Done()
+    assert said == [MUST_NOT_WAIT] * 3
+    assert len(line.asked) == 2

@@ -149,7 +149,7 @@ def test_a_callback_is_called_once_whoever_ends_the_result(changed):
 def test_who_brings_results_is_told_that_it_must_not_wait_for_them():
     changed = Changed(lambda: True)
     result = AsyncResult(changed)
-    with pytest.raises(FarmError, match="a callback of a pool runs in the thread"):
+    with pytest.raises(FarmError, match="a callback runs in the thread"):
         result.get()
     result.settle(1)
     assert result.get() == 1
