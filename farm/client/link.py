@@ -29,7 +29,7 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import Reprieve, greet, pause_before
+from farm.wire.greeting import Backoff, Reprieve, greet
 from farm.wire.messages import Cancel, Message, Welcome
 from farm.wire.opening import connect
 
@@ -67,6 +67,7 @@ class Link:
         self._connections = itertools.count(1)
         self._asked = Unanswered()
         self._put_off = PutOff()  # the reader's
+        self._backoff = Backoff()  # likewise
         self._lock = threading.Lock()
         self._closed = Once()
         self._ended = Once()  # the reader has told everybody
@@ -74,6 +75,7 @@ class Link:
         self._pid = os.getpid()
         self.welcome: Welcome | None = None
         self._outbox = Outbox(self._connect())
+        self._backoff.connected(time.monotonic())
         self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
         self._reader.start()
 
@@ -241,6 +243,7 @@ class Link:
                 self._read(self._outbox)
             except (EOFError, OSError, ProtocolError) as error:
                 self._channel.close()
+                self._backoff.lost(time.monotonic())
                 if not self._closed.is_set():
                     log.warning("the connection to %s is lost: %s", self.address, error)
                     self._reconnect()
@@ -250,8 +253,10 @@ class Link:
             is_sent = outbox.push()
             seconds = self._put_off.seconds(time.monotonic(), _IDLE_SECONDS)
             if outbox.channel.wait(seconds, or_sent=not is_sent):
-                for frame in outbox.channel.read():
+                for frame in (frames := outbox.channel.read()):
                     self._answer(*codec.decode_reply(frame))
+                if frames:
+                    self._backoff.was_of_use()
             self._send_again(outbox)
 
     def _send_again(self, outbox: Outbox) -> None:
@@ -269,11 +274,10 @@ class Link:
     def _reconnect(self) -> None:
         """Connect again, for as long as it takes, and ask again what is unanswered."""
         reprieve = Reprieve()
-        for attempt in itertools.count():
-            if self._closed.wait(min(pause_before(attempt), reprieve.left(time.monotonic()))):
-                return
+        while not self._closed.wait(min(self._backoff.pause(), reprieve.left(time.monotonic()))):
             channel = self._try_again(reprieve)
             if channel is not None and self._ask_again(channel):
+                self._backoff.connected(time.monotonic())
                 log.warning("connected to %s again", self.address)
                 return
 

@@ -18,6 +18,9 @@ from farm.wire.opening import CONNECT_SECONDS
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
+USEFUL_SECONDS = 5.0
+"""A connection that lasted for so long was of use."""
+
 REFUSED_SECONDS = 10.0
 """Who was in before and is refused now goes on trying for so long. It is the time after which the
 server gives what a silent node runs to others (`farm.server.ledger.SILENT_SECONDS`): until then an
@@ -55,6 +58,40 @@ def pause_before(attempt: int) -> float:
     """
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(attempt, 16)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads peers, hides nothing
+
+
+class Backoff:
+    """The pauses of one peer before it connects again. Time is passed in.
+
+    They begin anew after a connection that was of use, and not after any: a server, or a proxy
+    before it, may take each and drop it, and a node may lose each for want of open files.
+    """
+
+    def __init__(self) -> None:
+        self._attempt = 0
+        self._since = math.inf
+
+    def connected(self, now: float) -> None:
+        """There is a connection.
+
+        Args:
+            now: seconds on a clock that only goes forward.
+        """
+        self._since = now
+
+    def lost(self, now: float) -> None:
+        """It is lost."""
+        if now - self._since >= USEFUL_SECONDS:
+            self.was_of_use()
+
+    def was_of_use(self) -> None:
+        """The connection is good for what it was made for."""
+        self._attempt = 0
+
+    def pause(self) -> float:
+        """Seconds to wait before the next attempt."""
+        self._attempt += 1
+        return pause_before(self._attempt - 1)
 
 
 class Reprieve:
