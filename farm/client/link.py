@@ -44,7 +44,9 @@ SPARE_ASKED = 1_000
 CLOSE_SECONDS = 5.0
 """For so long whoever closes a link waits for its own thread to tell everybody."""
 
-_IDLE_SECONDS = 60.0
+_IDLE_SECONDS = 2.0
+"""The link's own thread looks at least so often whether something waits to be sent: whoever put it
+there may have been interrupted before it saw to that."""
 
 
 class Link:

@@ -189,3 +189,23 @@ def test_a_call_that_is_interrupted_anywhere_keeps_no_other_waiting(helpful):
         assert answer_to(helpful) == Nodes([]), where
         eventually(lambda: not helpful._asked, f"all is answered after {where}")
     assert places > 10
+
+
+def test_what_is_interrupted_before_it_is_on_its_way_is_sent_though_nothing_comes(
+    link, network, monkeypatch
+):
+    """The link's own thread waits for an answer alone, as nothing was to be sent when it began."""
+    near, far = socket.socketpair()
+    network.next.append(Channel(near))
+    network.lines[0].close()
+    eventually(lambda: isinstance(link._channel, Channel), "it connects again")
+    monkeypatch.setattr(link, "drain", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        link.ask(GetStatus("x" * MUCH))
+    far.settimeout(PATIENCE)
+    reader, heard = FrameReader(), []
+    while not heard:
+        reader.feed(far.recv(1 << 18))
+        heard = [codec.decode_request(frame)[1] for frame in reader.frames()]
+    assert heard == [GetStatus("x" * MUCH)]
+    far.close()
