@@ -33,7 +33,7 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import Reprieve, Setbacks, greet, pause_before
+from farm.wire.greeting import Backoff, Reprieve, greet
 from farm.wire.leases import Joined
 from farm.wire.messages import Message
 from farm.wire.opening import CONNECT_SECONDS, connect
@@ -82,7 +82,6 @@ class Worker:
         self._code = hands.code
         self._channel: Channel | None = None
         self._server = ""  # the id of its journal
-        self._setbacks = Setbacks()
         self._arrived: queue.SimpleQueue[Channel | FarmError] = queue.SimpleQueue()
         self._woken, self._wake = connection.Pipe(duplex=False)
         self._signals: list[int] = []
@@ -91,6 +90,7 @@ class Worker:
         self._poll_at = 0.0  # when the engine has to be asked even if nothing of it is ready
         self._beating: threading.Thread | None = None
         self._connecting: threading.Thread | None = None
+        self._backoff = Backoff()
 
     @property
     def id(self) -> int:
@@ -248,7 +248,7 @@ class Worker:
     def _adopt(self, channel: Channel) -> None:
         """A connection is there."""
         self._channel = channel
-        self._setbacks.connected(time.monotonic())
+        self._backoff.connected(time.monotonic())
         self._node.delivery.largest = channel.largest
         if self._server not in ("", channel.server):
             log.warning("the server at %s has another journal now: beginning anew", self.address)
@@ -270,26 +270,17 @@ class Worker:
         log.warning("the connection to %s is lost: %s", self.address, error)
         self._channel.close()
         self._channel = None
+        self._backoff.lost(time.monotonic())
         self._dialogue.disconnected()
         self._connecting = threading.Thread(
-            target=self._connect_loop,
-            args=(self._setbacks.lost(time.monotonic()),),
-            name="farm-connect",
-            daemon=True,
+            target=self._connect_loop, name="farm-connect", daemon=True
         )
         self._connecting.start()
 
-    def _connect_loop(self, first: int) -> None:
-        """Connect again, for as long as it takes; the loop takes it from there.
-
-        Args:
-            first: the attempt to begin with: the later, the longer it waits.
-        """
+    def _connect_loop(self) -> None:
+        """Connect again, for as long as it takes; the loop takes it from there."""
         reprieve = Reprieve()
-        for attempt in itertools.count(first):
-            pause = min(pause_before(attempt), reprieve.left(time.monotonic()))
-            if self._stopped.wait(pause):
-                return
+        while not self._stopped.wait(min(self._backoff.pause(), reprieve.left(time.monotonic()))):
             try:
                 self._arrived.put(self._connect_main())
             except NotAuthorisedError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TypeVar
 
+from farm.client.once import MUST_NOT_WAIT
 from farm.errors import FarmError
 
 T = TypeVar("T")
@@ -54,8 +55,5 @@ class Changed(threading.Condition):
             FarmError: it would wait for itself.
         """
         if self._is_bringer() and not predicate():
-            raise FarmError(
-                "a callback of a pool runs in the thread that brings its results, and must not "
-                "wait for any: use apply_async or map_async with a callback of its own"
-            )
+            raise FarmError(MUST_NOT_WAIT)
         return super().wait_for(predicate, timeout)

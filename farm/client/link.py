@@ -12,18 +12,16 @@ import os
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from farm.client.once import Once, Reply
+from farm.client.once import MUST_NOT_WAIT, Once, Reply
 from farm.client.outbox import Outbox
 from farm.client.putoff import PutOff
+from farm.client.unanswered import Answer, Asked, Stream, Unanswered
 from farm.errors import (
     ConfigError,
     FarmError,
     NotAuthorisedError,
     ProtocolError,
-    RequestError,
     UsageError,
     WaitTimeoutError,
 )
@@ -31,8 +29,8 @@ from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
-from farm.wire.greeting import Reprieve, greet, pause_before
-from farm.wire.messages import Cancel, Message, Refused, Welcome
+from farm.wire.greeting import Backoff, Reprieve, greet
+from farm.wire.messages import Cancel, Message, Welcome
 from farm.wire.opening import connect
 
 log = logging.getLogger("farm.client")
@@ -43,41 +41,12 @@ MAX_ASKED = 10_000
 SPARE_ASKED = 1_000
 """Further ones that cancel a batch: what cannot be followed must not run on."""
 
-_IDLE_SECONDS = 60.0
+CLOSE_SECONDS = 5.0
+"""For so long whoever closes a link waits for its own thread to tell everybody."""
 
-
-class Answer(Protocol):
-    """Where an answer goes: a `Reply`, or whoever takes one after the other."""
-
-    def set_result(self, body: Message, /) -> None:
-        """It has come."""
-
-    def set_exception(self, error: FarmError, /) -> None:
-        """None will come."""
-
-
-class Stream(Answer, Protocol):
-    """Takes several answers to one request."""
-
-    def goes_on(self, body: Message) -> bool:
-        """Whether another answer follows this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that is unanswered.
-
-    Args:
-        request: as it is sent again after a break.
-        answer: where its answer goes.
-        stream: the same, where there are several.
-        told: set when the answer, or that none will come, has been told.
-    """
-
-    request: Message
-    answer: Answer
-    stream: Stream | None
-    told: Once = field(default_factory=Once)
+_IDLE_SECONDS = 2.0
+"""The link's own thread looks at least so often whether something waits to be sent: whoever put it
+there may have been interrupted before it saw to that."""
 
 
 class Link:
@@ -98,14 +67,17 @@ class Link:
         self.session = secrets.token_hex(8)
         """What all its connections say they are of."""
         self._connections = itertools.count(1)
-        self._asked: dict[int, _Asked] = {}
+        self._asked = Unanswered()
         self._put_off = PutOff()  # the reader's
+        self._backoff = Backoff()  # likewise
         self._lock = threading.Lock()
         self._closed = Once()
+        self._ended = Once()  # the reader has told everybody
         self._reason: FarmError | None = None  # why it was given up
         self._pid = os.getpid()
         self.welcome: Welcome | None = None
         self._outbox = Outbox(self._connect())
+        self._backoff.connected(time.monotonic())
         self._reader = threading.Thread(target=self._read_loop, name="farm-link", daemon=True)
         self._reader.start()
 
@@ -177,7 +149,7 @@ class Link:
             with self._lock:
                 outbox = self._outbox
                 self._check(request, len(frame))
-                self._asked[number] = _Asked(request, answer, stream)
+                self._asked.add(number, Asked(request, answer, stream))
             self._put(outbox, number, request, frame)
         except BaseException:
             # Ctrl-C: it counts as asked, and nobody knows how much of it was sent. The next
@@ -223,12 +195,16 @@ class Link:
         channel.close()
 
     def settle(self, seconds: float) -> None:
-        """Wait until everything is answered that is answered once, or for so many seconds."""
+        """Wait until everything is answered that is answered once, or for so many seconds.
+
+        The link's own thread does not wait, as nothing is answered meanwhile.
+        """
+        if self.is_own_thread:
+            return
         deadline = time.monotonic() + seconds
-        with self._lock:
-            asked = [one for one in self._asked.values() if one.stream is None]
-        for one in asked:
-            one.told.wait(deadline - time.monotonic())
+        for one in self._asked.all().values():
+            if one.stream is None:
+                one.told.wait(deadline - time.monotonic())
 
     def call(self, request: Message, seconds: float | None = None) -> Message:
         """Send a request and wait for its answer.
@@ -236,7 +212,10 @@ class Link:
         Raises:
             RequestError: the server refuses.
             WaitTimeoutError: no answer within ``seconds``.
+            FarmError: it is the link's own thread that asks; nothing is sent.
         """
+        if self.is_own_thread:
+            raise FarmError(MUST_NOT_WAIT)
         try:
             return self.ask(request).result(seconds)
         except TimeoutError as error:
@@ -247,64 +226,60 @@ class Link:
     # -- the reader ---------------------------------------------------------------------------
 
     def _read_loop(self) -> None:
+        reason = FarmError("this session is closed")
         try:
-            while not self._closed.is_set():
-                try:
-                    self._read(self._outbox)
-                except (EOFError, OSError, ProtocolError) as error:
-                    self._channel.close()
-                    if not self._closed.is_set():
-                        log.warning("the connection to %s is lost: %s", self.address, error)
-                        self._reconnect()
+            self._read_on()
         except FarmError as error:
-            self._give_up(error)
+            reason = error
         except BaseException as error:
-            # Whoever waits for an answer must learn that none will come.
-            self._give_up(FarmError(f"the link to {self.address} has failed: {error!r}"))
+            reason = FarmError(f"the link to {self.address} has failed: {error!r}")
             raise
+        finally:  # however it ends: whoever waits for an answer must learn that none will come
+            self._channel.close()
+            self._give_up(reason)
+            self._ended.set()
+
+    def _read_on(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._read(self._outbox)
+            except (EOFError, OSError, ProtocolError) as error:
+                self._channel.close()
+                self._backoff.lost(time.monotonic())
+                if not self._closed.is_set():
+                    log.warning("the connection to %s is lost: %s", self.address, error)
+                    self._reconnect()
 
     def _read(self, outbox: Outbox) -> None:
         while not self._closed.is_set():
             is_sent = outbox.push()
             seconds = self._put_off.seconds(time.monotonic(), _IDLE_SECONDS)
             if outbox.channel.wait(seconds, or_sent=not is_sent):
-                for frame in outbox.channel.read():
+                for frame in (frames := outbox.channel.read()):
                     self._answer(*codec.decode_reply(frame))
+                if frames:
+                    self._backoff.was_of_use()
             self._send_again(outbox)
 
     def _send_again(self, outbox: Outbox) -> None:
         """Send what the server has put off."""
         for number in self._put_off.due(time.monotonic()):
-            with self._lock:
-                asked = self._asked.get(number)
-            if asked is not None:
-                outbox.put(number, asked.request, codec.encode(number, asked.request))
+            request = self._asked.request(number)
+            if request is not None:
+                outbox.put(number, request, codec.encode(number, request))
 
     def _answer(self, number: int, body: Message) -> None:
-        known = self._asked.get(number)
-        request = None if known is None else known.request
-        if self._put_off.takes(number, request, body, time.monotonic()):
-            return
-        with self._lock:
-            asked = self._asked.get(number)
-            if asked is not None and (asked.stream is None or not asked.stream.goes_on(body)):
-                del self._asked[number]
-        if asked is None:
-            return
-        if isinstance(body, Refused):
-            asked.answer.set_exception(RequestError(body.code, body.text))
-        else:
-            asked.answer.set_result(body)
-        asked.told.set()
+        request = self._asked.request(number)
+        if not self._put_off.takes(number, request, body, time.monotonic()):
+            self._asked.answer(number, body)
 
     def _reconnect(self) -> None:
         """Connect again, for as long as it takes, and ask again what is unanswered."""
         reprieve = Reprieve()
-        for attempt in itertools.count():
-            if self._closed.wait(min(pause_before(attempt), reprieve.left(time.monotonic()))):
-                return
+        while not self._closed.wait(min(self._backoff.pause(), reprieve.left(time.monotonic()))):
             channel = self._try_again(reprieve)
             if channel is not None and self._ask_again(channel):
+                self._backoff.connected(time.monotonic())
                 log.warning("connected to %s again", self.address)
                 return
 
@@ -332,14 +307,19 @@ class Link:
         self._put_off.clear()
         with self._lock:
             if is_wanted := not self._closed.is_set():
-                unanswered = [(number, one.request) for number, one in self._asked.items()]
+                unanswered = [(number, one.request) for number, one in self._asked.all().items()]
                 self._outbox = Outbox(channel, unanswered)
         if not is_wanted:
             channel.close()
         return is_wanted
 
+    # -- its end ------------------------------------------------------------------------------
+
     def fail(self, error: FarmError) -> None:
-        """There is nobody to connect to any more: what is asked now and later fails so."""
+        """There is nobody to connect to any more: what is asked now and later fails so.
+
+        Not for the main thread, which Ctrl-C interrupts.
+        """
         self._give_up(error)
         self._channel.close()
 
@@ -347,26 +327,34 @@ class Link:
         with self._lock:
             self._reason = self._reason or error
             self._closed.set()
-            unanswered = list(self._asked.values())
-            self._asked.clear()
-        interrupt: KeyboardInterrupt | None = None
-        for asked in unanswered:
-            try:
-                asked.answer.set_exception(error)
-            except KeyboardInterrupt as signal:
-                interrupt = signal
-            except BaseException:
-                # A callback of the user's, say. The others are told all the same.
-                log.exception("whoever was told that no answer comes has failed")
-            asked.told.set()
-        if interrupt is not None:
-            raise interrupt
+        self._asked.end(self._reason)
 
     def close(self) -> None:
         """Close the connection; what is unanswered fails."""
+        try:
+            self._close()
+        except BaseException:  # Ctrl-C, wherever it came: all that wait are told before it goes on
+            self._close()
+            raise
+
+    def _close(self) -> None:
         with self._lock:  # from now on there is no other connection
             self._closed.set()
         self._channel.close()
-        if self._pid == os.getpid() and self._reader is not threading.current_thread():
-            self._reader.join(5.0)
-        self._give_up(FarmError("this session is closed"))
+        if self._pid != os.getpid() or self.is_own_thread:
+            self._give_up(FarmError("this session is closed"))
+        elif not self._ended.wait(CLOSE_SECONDS):  # it is connecting, or in somebody's callback
+            self._tell_beside()
+
+    def _tell_beside(self) -> None:
+        """Tell all that no answer comes, by a thread that Ctrl-C does not interrupt."""
+        told = Once()
+
+        def tell() -> None:
+            try:
+                self._give_up(FarmError("this session is closed"))
+            finally:
+                told.set()
+
+        threading.Thread(target=tell, name="farm-link-end", daemon=True).start()
+        told.wait()

@@ -13,6 +13,12 @@ import threading
 from farm.errors import FarmError
 from farm.wire.messages import Message
 
+MUST_NOT_WAIT = (
+    "a callback runs in the thread that brings all answers and results of its session, and must "
+    "not wait for any: call apply_async or map_async with a callback, or start a thread that waits"
+)
+"""What is said to one that would wait for itself."""
+
 
 class Once:
     """Something that happens once; as a `threading.Event` that is never cleared."""
@@ -26,7 +32,10 @@ class Once:
         return self._has_happened
 
     def set(self) -> None:
-        """It has happened: wake all who wait. Further calls do no harm."""
+        """It has happened: wake all who wait. Further calls do no harm.
+
+        One after an interrupted call wakes those whom that one did not.
+        """
         self._has_happened = True
         for waiter in list(self._waiters):
             with contextlib.suppress(RuntimeError):  # another call has woken this one

@@ -244,9 +244,10 @@ class ResultIterator:
         self._came[index if self._ordered else next(self._arrivals)] = False, error
 
     def close(self, total: int) -> None:
-        """No further calls are made: there are ``total`` results."""
+        """No further calls are made: there are ``total`` results, unless it has failed before."""
         with self._changed:
-            self._total = total
+            if self._end is None:
+                self._total = total
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:

@@ -45,8 +45,10 @@ class SessionPool:
         self._options = options = options or specs.Options()
         self._pid = os.getpid()
         self._changed = Changed(self._is_bringer)
-        self._stream = CallStream(session.link, self._changed, "pool", options)
         self._mappings: set[mapping.Mapping] = set()
+        self._stream = CallStream(
+            session.link, self._changed, "pool", options, self._give_up_mappings
+        )
         self._state: Literal["open", "closed", "terminated"] = "open"
         self._leaver: int | None = None  # the thread that terminates it
 
@@ -283,9 +285,9 @@ class SessionPool:
             return  # after a fork it is the parent's
         try:
             self._leave()
-        finally:  # also after Ctrl-C, which ends the waiting alone; and again if it comes here, too
-            if self._leaver == threading.get_ident():
-                self._let_go()
+            self._let_go()
+        finally:  # Ctrl-C, wherever it came, ends the waiting alone; what is done already is not
+            self._let_go()  # done twice
 
     def _leave(self) -> None:
         """Give up everything, and wait until the server has ended it."""
@@ -293,20 +295,26 @@ class SessionPool:
             if self._state == "terminated":
                 return
             self._state, self._leaver = "terminated", threading.get_ident()
-            mappings = list(self._mappings)
         self._stream.cancel()
-        for made in mappings:
-            made.cancel()
         if not self._is_bringer():
             with self._changed:
                 self._changed.wait_for(self._is_over, LEAVE_SECONDS)
             self._session.link.settle(LEAVE_SECONDS)
 
+    def _give_up_mappings(self) -> None:
+        """With the calls of the stream, and so by no thread that Ctrl-C interrupts."""
+        with self._changed:
+            mappings = list(self._mappings)
+        for made in mappings:
+            made.cancel()
+
     def _let_go(self) -> None:
-        try:
-            self._session.close()
-        finally:
-            self._stream.stop()
+        """Whoever terminates it lets go of the farm, and nobody else."""
+        if self._leaver == threading.get_ident():
+            try:
+                self._session.close()
+            finally:
+                self._stream.stop()
 
     def join(self) -> None:
         """Wait until everything that was called has a result.

@@ -6,8 +6,8 @@ thousand take some fifty messages.
 
 Ctrl-C interrupts the main thread alone, which mostly is the one that makes calls, and may do so
 between any two steps. So whoever makes a call only puts it beside the others, in one step; what has
-several of them, to number calls and to send them, is done by a thread of the stream's own, or by
-the link's.
+several of them, to number calls, to send them and to give them up, is done by a thread of the
+stream's own, or by the link's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.batch import spec as specs
 from farm.client.feed import Feed
+from farm.client.once import Once
 from farm.client.pending import AsyncResult
 from farm.client.submission import SPARE_BYTES
 from farm.errors import FarmError, UsageError
@@ -184,18 +186,27 @@ class CallStream:
         changed: notified when results have come; the stream's lock as well.
         name: of its batches, for people.
         options: of its batches.
+        on_cancel: called as its calls are given up, and maybe again; not by the main thread.
     """
 
     def __init__(
-        self, link: Link, changed: threading.Condition, name: str, options: specs.Options
+        self,
+        link: Link,
+        changed: threading.Condition,
+        name: str,
+        options: specs.Options,
+        on_cancel: Callable[[], None] = lambda: None,
     ) -> None:
         self.link = link
         self.changed = changed
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._spec = specs.Spec(name, specs.EachCall(python), options)
         self._unfinished: list[_Calls] = []  # the last one takes calls, unless it is closed
+        self._on_cancel = on_cancel
         self._closed = False
+        self._cancelled = False
         self._stopped = False
+        self._ended = Once()  # the thread
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # takes one in a single step
         self._flusher = threading.Thread(target=self._flush_loop, name="farm-calls", daemon=True)
         self._flusher.start()
@@ -258,14 +269,22 @@ class CallStream:
 
     def _flush_loop(self) -> None:
         """Send what is urgent, and what has waited for long enough."""
-        while not self._stopped:
-            self._news.get()
-            self._gather()
-            with self.changed:
-                waiting = list(self._unfinished)
-            for calls in waiting:
-                self._flush(calls)
-            self.link.drain()
+        try:
+            while not self._stopped:
+                self._news.get()
+                self._gather()
+                if self._cancelled:
+                    self._give_up()
+                with self.changed:
+                    waiting = list(self._unfinished)
+                for calls in waiting:
+                    self._flush(calls)
+                self.link.drain()
+        finally:  # however it ends: nobody is to wait for what nobody sends
+            try:
+                self._give_up()
+            finally:
+                self._ended.set()
 
     def _gather(self) -> None:
         """Wait for calls that go together, for a moment at most."""
@@ -278,7 +297,11 @@ class CallStream:
 
     def _is_urgent(self) -> bool:
         with self.changed:
-            return self._stopped or any(calls.is_urgent for calls in self._unfinished)
+            return (
+                self._cancelled
+                or self._stopped
+                or any(calls.is_urgent for calls in self._unfinished)
+            )
 
     def _flush(self, calls: _Calls) -> None:
         try:
@@ -309,7 +332,18 @@ class CallStream:
                 calls.close()
 
     def cancel(self) -> None:
-        """Give up every call that has no result."""
+        """Give up every call that has no result.
+
+        Unless it is a callback that asks for this, the stream's thread does it: Ctrl-C in the main
+        one would keep some from being told.
+        """
+        self._closed = self._cancelled = True
+        if self.link.is_own_thread or self.is_own_thread:
+            self._give_up()
+        else:
+            self.wake()
+
+    def _give_up(self) -> None:
         with self.changed:
             self._closed = True
             for calls in self._unfinished:
@@ -318,11 +352,12 @@ class CallStream:
             self.changed.notify_all()
         for calls in unknown:
             calls.end(None)
-        self.link.drain()
+        self._on_cancel()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; what has no result is given up."""
         self._stopped = True
         self.wake()
         if not self.is_own_thread:
+            self._ended.wait()  # a `join` that is interrupted takes the thread for one that ended
             self._flusher.join()

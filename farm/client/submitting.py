@@ -11,6 +11,7 @@ from farm.batch import spec as specs
 from farm.client.blocks import Blocks, Packed, Unsendable
 from farm.client.changed import Changed
 from farm.client.feed import Feed
+from farm.client.once import MUST_NOT_WAIT
 from farm.client.sending import Sending
 from farm.client.submission import SPARE_BYTES, Params, name_of_point
 from farm.errors import FarmError, UsageError
@@ -43,9 +44,11 @@ class Submitting:
 
         Raises:
             UsageError: a point is not a mapping, or cannot be sent.
-            FarmError: the server refuses.
+            FarmError: the server refuses, or a callback of this session submits.
             Exception: what ``params`` raised. Of the batch nothing is left then.
         """
+        if self._link.is_own_thread:  # it would be known only once some of it is sent
+            raise FarmError(MUST_NOT_WAIT)
         blocks = Blocks(self._link.largest - SPARE_BYTES, points.pack, name_of_point)
         sending = Sending(self._link, self._changed, self._feed, lambda: self._error is not None)
         try:

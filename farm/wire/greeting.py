@@ -18,8 +18,8 @@ from farm.wire.opening import CONNECT_SECONDS
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
-STEADY_SECONDS = 10.0
-"""A connection that was there for so long is not soon lost."""
+USEFUL_SECONDS = 5.0
+"""A connection that lasted for so long was of use."""
 
 REFUSED_SECONDS = 10.0
 """Who was in before and is refused now goes on trying for so long. It is the time after which the
@@ -60,30 +60,38 @@ def pause_before(attempt: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads peers, hides nothing
 
 
-class Setbacks:
-    """Connections in a row that were lost soon after they were there.
+class Backoff:
+    """The pauses of one peer before it connects again. Time is passed in.
 
-    Who is refused what it needs connects anew, because that may pass; where it does not, it is to
-    come ever more seldom. Time is passed in, in seconds of a clock that only goes forward.
-
-    Example:
-        >>> setbacks = Setbacks()
-        >>> setbacks.connected(100.0), setbacks.lost(101.0), setbacks.lost(102.0)
-        (None, 1, 2)
+    They begin anew after a connection that was of use, and not after any: a server, or a proxy
+    before it, may take each and drop it, and a node may lose each for want of open files.
     """
 
     def __init__(self) -> None:
-        self._since = -math.inf
-        self._count = 0
+        self._attempt = 0
+        self._since = math.inf
 
     def connected(self, now: float) -> None:
-        """A connection is there."""
+        """There is a connection.
+
+        Args:
+            now: seconds on a clock that only goes forward.
+        """
         self._since = now
 
-    def lost(self, now: float) -> int:
-        """It is lost; the attempt to begin with (see `pause_before`)."""
-        self._count = self._count + 1 if now - self._since < STEADY_SECONDS else 0
-        return self._count
+    def lost(self, now: float) -> None:
+        """It is lost."""
+        if now - self._since >= USEFUL_SECONDS:
+            self.was_of_use()
+
+    def was_of_use(self) -> None:
+        """The connection is good for what it was made for."""
+        self._attempt = 0
+
+    def pause(self) -> float:
+        """Seconds to wait before the next attempt."""
+        self._attempt += 1
+        return pause_before(self._attempt - 1)
 
 
 class Reprieve:

@@ -201,7 +201,11 @@ def read_key_file(path: Path) -> bytes:
     try:
         return read(path)
     except OSError as error:
-        raise ConfigError(f"cannot read the key file {path}: {error.strerror}") from error
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            command = f"farm keygen --authkey-file {shlex.quote(str(path))}"
+            hint = f". Where the server runs, `{command}` makes one"
+        raise ConfigError(f"cannot read the key file {path}: {error.strerror}{hint}") from error
 
 
 def read(path: Path) -> bytes:

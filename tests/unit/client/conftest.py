@@ -11,6 +11,7 @@ from farm_harness import KEY
 from farm.client import link as module
 from farm.client import putoff
 from farm.client.link import Link
+from farm.wire import greeting
 from farm.wire.address import Address
 from farm.wire.messages import Welcome
 
@@ -20,7 +21,7 @@ def network(monkeypatch) -> Network:
     made = Network()
     monkeypatch.setattr(module, "connect", made.connect)
     monkeypatch.setattr(module, "greet", lambda *_: Welcome("1", "journal"))
-    monkeypatch.setattr(module, "pause_before", lambda _: 0.01)
+    monkeypatch.setattr(greeting, "pause_before", lambda _: 0.01)
     monkeypatch.setattr(putoff, "BUSY_PAUSE", 0.01)
     return made
 

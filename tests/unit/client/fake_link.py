@@ -75,11 +75,16 @@ class FakeLink:
     # -- the server ---------------------------------------------------------------------------
 
     def fail(self, error: FarmError) -> None:
-        """The link is given up."""
+        """The link is given up; as the one that there is, it tells so by a thread of its own."""
         with self._lock:
             self.closed = self.closed or error
             left, self._open = self._open + self._streams, []
             self._streams = []
+        telling = threading.Thread(target=self._tell, args=(left, error), daemon=True)
+        telling.start()
+        telling.join()
+
+    def _tell(self, left: list[tuple[Any, Any]], error: FarmError) -> None:
         for _, answer in left:
             answer.set_exception(error)
 

@@ -104,7 +104,7 @@ def test_what_the_server_would_not_take_is_not_sent(network):
         with pytest.raises(UsageError, match=r"takes at most 1,000 \(`farm serve --max-frame`\)"):
             link.ask(GetStatus("x" * 1000))
         assert line.asked == []
-        assert link._asked == {}
+        assert len(link._asked) == 0
         future = link.ask(GetSpec(1))
         line.say(line.numbers(1)[0], Done())
         assert future.result(PATIENCE) == Done()
@@ -185,3 +185,27 @@ def test_who_is_refused_at_the_first_connection_is_told_at_once(network):
     with pytest.raises(NotAuthorisedError):
         Link(Address("127.0.0.1", 1), KEY)
     assert len(network.next) == 1
+
+
+def test_a_server_that_drops_each_connection_is_asked_more_and_more_seldom(
+    link, network, monkeypatch
+):
+    attempts: list[int] = []
+    monkeypatch.setattr(greeting, "pause_before", lambda n: attempts.append(n) or 0.001)
+
+    def dropped() -> Line:
+        line = Line()
+        if len(network.lines) < 5:
+            line.close()
+        return line
+
+    network.make = dropped
+    reply = link.ask(GetNodes())
+    network.lines[0].close()
+    eventually(lambda: len(network.lines) == 6, "one stays")
+    assert attempts == [0, 1, 2, 3, 4]
+    network.lines[5].say(network.lines[5].numbers(1)[0], Nodes([]))
+    assert reply.result(PATIENCE) == Nodes([])
+    network.lines[5].close()
+    eventually(lambda: len(network.lines) == 7, "it connects again")
+    assert attempts == [0, 1, 2, 3, 4, 0], "the last one was of use"

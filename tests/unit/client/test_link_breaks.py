@@ -19,7 +19,7 @@ from farm.client import link as module
 from farm.client import putoff
 from farm.client.link import Link
 from farm.client.once import Reply
-from farm.errors import FarmError, WaitTimeoutError
+from farm.errors import WaitTimeoutError
 from farm.wire import codec
 from farm.wire.address import Address
 from farm.wire.channel import Channel
@@ -130,35 +130,6 @@ def test_a_link_that_is_closed_while_it_connects_leaves_no_connection(network, m
     assert [line.closed for line in network.lines] == [True, True]
 
 
-@pytest.mark.parametrize("error", [SystemExit(), ValueError("a callback's")])
-def test_one_that_fails_as_it_is_told_of_the_end_keeps_no_other_from_it(link, error, caplog):
-    class Failing(Reply):
-        def set_exception(self, _: FarmError) -> None:
-            raise error
-
-    first, last = Reply(), Reply()
-    for answer in (first, Failing(), last):
-        link.tell(GetNodes(), answer)
-    link.close()
-    for reply in (first, last):
-        with pytest.raises(FarmError, match="this session is closed"):
-            reply.result(0.0)
-    assert "whoever was told that no answer comes has failed" in caplog.text
-
-
-def test_an_interrupt_meanwhile_is_not_lost(link):
-    class Interrupted(Reply):
-        def set_exception(self, _: FarmError) -> None:
-            raise KeyboardInterrupt
-
-    last = Reply()
-    for answer in (Interrupted(), last):
-        link.tell(GetNodes(), answer)
-    with pytest.raises(KeyboardInterrupt):
-        link.close()
-    assert last.done()
-
-
 # -- be interrupted ---------------------------------------------------------------------------
 
 
@@ -218,3 +189,23 @@ def test_a_call_that_is_interrupted_anywhere_keeps_no_other_waiting(helpful):
         assert answer_to(helpful) == Nodes([]), where
         eventually(lambda: not helpful._asked, f"all is answered after {where}")
     assert places > 10
+
+
+def test_what_is_interrupted_before_it_is_on_its_way_is_sent_though_nothing_comes(
+    link, network, monkeypatch
+):
+    """The link's own thread waits for an answer alone, as nothing was to be sent when it began."""
+    near, far = socket.socketpair()
+    network.next.append(Channel(near))
+    network.lines[0].close()
+    eventually(lambda: isinstance(link._channel, Channel), "it connects again")
+    monkeypatch.setattr(link, "drain", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        link.ask(GetStatus("x" * MUCH))
+    far.settimeout(PATIENCE)
+    reader, heard = FrameReader(), []
+    while not heard:
+        reader.feed(far.recv(1 << 18))
+        heard = [codec.decode_request(frame)[1] for frame in reader.frames()]
+    assert heard == [GetStatus("x" * MUCH)]
+    far.close()

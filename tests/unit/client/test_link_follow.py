@@ -13,7 +13,8 @@ from farm_harness import PATIENCE, eventually
 from farm.client import link as module
 from farm.client import putoff
 from farm.client.follow import Follower
-from farm.client.once import Reply
+from farm.client.once import MUST_NOT_WAIT, Reply
+from farm.client.session import Session
 from farm.errors import FarmError, RequestError
 from farm.wire.messages import (
     Cancel,
@@ -67,7 +68,7 @@ def test_one_request_has_several_answers_until_one_is_the_last(link, line):
     assert heard(reader, 3) == [page(3), page(5), page(5, ended=True)]
     eventually(lambda: not link._asked, "nothing is unanswered")
     assert len(reader.heard) == 3, "what comes after the last one is nobody's"
-    assert link._asked == {}
+    assert len(link._asked) == 0
 
 
 def test_after_a_break_it_is_asked_on_from_where_it_was(link, network):
@@ -104,7 +105,7 @@ def test_a_refusal_ends_it(link, line):
     (error,) = heard(reader, 1)
     assert isinstance(error, RequestError)
     assert error.code == "unknown-batch"
-    assert link._asked == {}
+    assert len(link._asked) == 0
 
 
 def test_the_end_of_the_link_ends_it(link, line):
@@ -115,7 +116,7 @@ def test_the_end_of_the_link_ends_it(link, line):
     assert [str(error) for error in heard(reader, 1)] == ["this session is closed"]
     with pytest.raises(FarmError, match="this session is closed"):
         link.follow(reader.request, Reader())
-    assert link._asked == {}
+    assert len(link._asked) == 0
 
 
 def test_what_comes_too_early_is_sent_again_in_its_order(link, line):
@@ -219,3 +220,29 @@ def test_what_cancels_has_a_bound_as_well(link, monkeypatch):
         link.tell(Cancel("7"), Reply())
     with pytest.raises(FarmError, match="unanswered already"):
         link.tell(Cancel("7"), Reply())
+
+
+def test_what_would_wait_for_itself_says_so_at_once_and_asks_nothing(link, line):
+    said: list[str] = []
+
+    def wait(_: Any) -> None:
+        session = Session(link)
+        waits = (lambda: link.call(GetNodes(), PATIENCE), session.status, session.nodes)
+        for act in waits:
+            try:
+                act()
+            except FarmError as error:
+                said.append(str(error))
+        link.settle(PATIENCE)
+
+    future: Future[Any] = Future()
+    future.add_done_callback(wait)
+    link.tell(GetNodes(), future)
+    other = Reply()
+    link.tell(GetStatus("1"), other)
+    first, second = line.numbers(2)
+    line.say(first, Nodes([]))
+    line.say(second, Done())
+    assert other.result(PATIENCE / 3) == Done()
+    assert said == [MUST_NOT_WAIT] * 3
+    assert len(line.asked) == 2

@@ -18,6 +18,7 @@ from farm.client.changed import Changed
 from farm.client.pending import AsyncResult, ResultIterator
 from farm.client.pool import SessionPool
 from farm.client.stream import CallStream
+from farm.errors import FarmError
 from farm.wire.messages import Append, Submit
 
 CLIENT = "farm/client/"
@@ -80,20 +81,56 @@ def test_a_batch_that_an_interrupt_left_without_calls_holds_nobody_up() -> None:
     with calls.changed:
         calls.stream._current()
     calls.stream.cancel()
-    assert calls.stream.is_over
+    eventually(lambda: calls.stream.is_over, "it is over")
     assert calls.link.said == []
     calls.stream.stop()
 
 
-def test_a_call_that_was_not_sent_yet_fails_when_all_are_given_up(monkeypatch) -> None:
-    monkeypatch.setattr(CallStream, "wake", lambda _: None)
-    calls = Calls()
-    result = calls.add(b"call")
-    calls.stream.cancel()
-    assert result.ready()
-    assert calls.stream.is_over
-    monkeypatch.undo()
-    calls.stream.stop()
+class Late:
+    """A pool whose calls are not sent until `now`."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.link = FakeLink()
+        self.pool = SessionPool(self.link)  # type: ignore[arg-type]
+        self._patch = monkeypatch.context()
+        self._patch.__enter__().setattr(CallStream, "wake", lambda _: None)
+
+    def now(self) -> None:
+        self._patch.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt()])
+def test_a_callback_that_exits_as_it_is_told_of_the_end_keeps_no_other_from_it(error, monkeypatch):
+    def leave(_: object) -> None:
+        raise error
+
+    late = Late(monkeypatch)
+    results = [late.pool.apply_async(abs, (1,), error_callback=leave) for _ in range(3)]
+    late.now()
+    late.pool.terminate()
+    assert all(result.ready() for result in results)
+    assert late.link.said == []
+
+
+def test_interrupted_anywhere_as_it_is_terminated_everybody_is_told(monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.01)
+    for interrupt in everywhere(CLIENT):
+        late = Late(monkeypatch)
+        pool = late.pool
+        results = [pool.apply_async(abs, (1,)), pool.apply_async(abs, (1,))]
+        late.now()
+        results.append(pool.map_async(abs, [1]))
+        endless = pool.imap(abs, iter(lambda: 1, 2))
+        interrupt.during(pool.terminate)
+        if pool._leaver is None:  # nothing has been done yet
+            pool.terminate()
+        assert late.link.closed is not None, interrupt.where
+        assert not pool._stream._flusher.is_alive(), interrupt.where
+        for result in results:
+            with pytest.raises(FarmError):
+                result.get(PATIENCE / 3)
+        with pytest.raises(FarmError):
+            endless.next(PATIENCE / 3)
 
 
 @pytest.mark.parametrize("method", ["map_async", "imap"])

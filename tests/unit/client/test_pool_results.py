@@ -149,7 +149,7 @@ def test_a_callback_is_called_once_whoever_ends_the_result(changed):
 def test_who_brings_results_is_told_that_it_must_not_wait_for_them():
     changed = Changed(lambda: True)
     result = AsyncResult(changed)
-    with pytest.raises(FarmError, match="a callback of a pool runs in the thread"):
+    with pytest.raises(FarmError, match="a callback runs in the thread"):
         result.get()
     result.settle(1)
     assert result.get() == 1
@@ -238,6 +238,16 @@ def test_an_end_that_comes_late_changes_nothing_for_what_is_whole(changed):
     found.close(1)
     found.fail(FarmError("closed"))
     assert list(found) == ["a"]
+
+
+def test_what_was_given_up_is_not_whole_though_no_more_calls_are_made(changed):
+    found = results(changed)
+    found.put(0, ["a"])
+    found.fail(FarmError("terminated"))
+    found.close(1)
+    assert next(found) == "a"
+    with pytest.raises(FarmError, match="terminated"):
+        next(found)
 
 
 def test_room_is_what_is_not_taken(changed):

@@ -193,3 +193,4 @@ def test_the_thread_that_would_bring_the_answer_does_not_wait_for_it(link):
     link._bringer = threading.current_thread()
     with pytest.raises(FarmError, match="must not wait"):
         Session(link).submit(len, params=points(3))  # type: ignore[arg-type]
+    assert link.said == [], "nothing has to be taken back"

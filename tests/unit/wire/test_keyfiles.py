@@ -193,9 +193,10 @@ def test_a_file_that_is_far_too_long_is_no_key(tmp_path):
         keyfiles.read_key_file(key_file(tmp_path / "longer", "k" * keyfiles.MAX_FILE_BYTES))
 
 
-def test_a_missing_key_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=f"cannot read the key file {tmp_path}/none"):
-        keyfiles.read_key_file(tmp_path / "none")
+def test_a_missing_key_file_is_named_with_what_makes_it(tmp_path):
+    with pytest.raises(ConfigError, match=f"cannot read the key file {tmp_path}/no one") as error:
+        keyfiles.read_key_file(tmp_path / "no one")
+    assert f"`farm keygen --authkey-file '{tmp_path}/no one'` makes one" in str(error.value)
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path):
