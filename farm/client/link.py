@@ -171,14 +171,15 @@ class Link:
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
         number = next(self._numbers)
-        frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
+        # Before it is known: what cannot be sent is not.
+        pieces = codec.encode_pieces(number, request)
         outbox = self._outbox
         try:
             with self._lock:
                 outbox = self._outbox
-                self._check(request, len(frame))
+                self._check(request, sum(map(len, pieces)))
                 self._asked[number] = _Asked(request, answer, stream)
-            self._put(outbox, number, request, frame)
+            self._put(outbox, number, request, pieces)
         except BaseException:
             # Ctrl-C: it counts as asked, and nobody knows how much of it was sent. The next
             # connection sends it whole.
@@ -198,9 +199,9 @@ class Link:
                 "(`farm serve --max-frame`)"
             )
 
-    def _put(self, outbox: Outbox, number: int, request: Message, frame: bytes) -> None:
+    def _put(self, outbox: Outbox, number: int, request: Message, pieces: list[bytes]) -> None:
         try:
-            outbox.put(number, request, frame)
+            outbox.put(number, request, pieces)
         except OSError as error:
             self._broken(outbox.channel, error)
 
@@ -278,7 +279,7 @@ class Link:
             with self._lock:
                 asked = self._asked.get(number)
             if asked is not None:
-                outbox.put(number, asked.request, codec.encode(number, asked.request))
+                outbox.put(number, asked.request, codec.encode_pieces(number, asked.request))
 
     def _answer(self, number: int, body: Message) -> None:
         known = self._asked.get(number)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from farm import pieces
 from farm.errors import ProtocolError
 from farm.wire import controls, leases, messages
 from farm.wire.messages import Message
@@ -65,6 +66,7 @@ Reply = (
 """What a server sends."""
 
 F = TypeVar("F")
+M = TypeVar("M", bound=Message)
 
 
 class _RequestFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -77,6 +79,18 @@ class _ReplyFrame(msgspec.Struct, array_like=True, frozen=True):
     body: Reply
 
 
+_CARRIERS: dict[type[Message], str] = {
+    messages.Submit: "blocks",
+    messages.Append: "blocks",
+    messages.Outcomes: "outcomes",
+    leases.Report: "parts",
+}
+"""What has payloads in a list."""
+
+_FEW = 64
+"""Entries of a list that are looked at: where there are more, none has a large payload, or they do
+not fit a message."""
+
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(_RequestFrame)
 _replies = msgspec.msgpack.Decoder(_ReplyFrame)
@@ -85,6 +99,33 @@ _replies = msgspec.msgpack.Decoder(_ReplyFrame)
 def encode(number: int, body: Message) -> bytes:
     """One frame's bytes; ``number`` is the request's id, 0 for a message without an answer."""
     return _encoder.encode((number, body))
+
+
+def encode_pieces(number: int, body: Message) -> list[bytes]:
+    """As `encode`, with each large payload as a piece of its own, which is not copied."""
+    if isinstance(body, messages.Block):
+        payloads = [body.payload] if len(body.payload) >= pieces.LARGE else []
+        marked: Message = _marked(body) if payloads else body
+    else:
+        marked, payloads = _without_payloads(body)
+    return pieces.cut(encode(number, marked), payloads)
+
+
+def _without_payloads(body: Message) -> tuple[Message, list[bytes]]:
+    """A message with marks in the places of its large payloads, and those."""
+    field = _CARRIERS.get(type(body))
+    some = getattr(body, field) if field else ()
+    if not field or len(some) > _FEW:
+        return body, []
+    payloads = [one.payload for one in some if len(one.payload) >= pieces.LARGE]
+    if not payloads:
+        return body, []
+    marked = [_marked(one) if len(one.payload) >= pieces.LARGE else one for one in some]
+    return msgspec.structs.replace(body, **{field: marked}), payloads
+
+
+def _marked(one: M) -> M:
+    return msgspec.structs.replace(one, payload=pieces.MARK)
 
 
 def decode_request(frame: bytes | bytearray | memoryview) -> tuple[int, Request]:
