@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-import msgspec
-
 from farm.wire.messages import Outcome
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -57,7 +55,10 @@ class Recent:
         self._pending.clear()
 
     def after(self, batch: int, seq: int) -> tuple[list[Outcome], int] | None:
-        """A page of outcomes behind a place, and the place behind it; None if some are not here."""
+        """A page of outcomes behind a place, and the place behind it; None if some are not here.
+
+        Others will be given the same ones.
+        """
         known = self._batches.get(batch)
         if known is None or seq < known.since:
             return None
@@ -66,8 +67,7 @@ class Recent:
         for place, outcome in known.rows:
             if place <= seq:
                 continue
-            # What is kept stays as it was recorded, whatever is added to the answer.
-            found.append(msgspec.structs.replace(outcome, retried=[]))
+            found.append(outcome)
             size += _size(outcome)
             seq = place
             if size >= self._page_bytes or len(found) >= self._page_rows:

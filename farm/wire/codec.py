@@ -104,24 +104,19 @@ def encode(number: int, body: Message) -> bytes:
 def encode_pieces(number: int, body: Message) -> list[bytes]:
     """As `encode`, with each large payload as a piece of its own, which is not copied."""
     if isinstance(body, messages.Block):
-        payloads = [body.payload] if len(body.payload) >= pieces.LARGE else []
-        marked: Message = _marked(body) if payloads else body
-    else:
-        marked, payloads = _without_payloads(body)
-    return pieces.cut(encode(number, marked), payloads)
+        if _is_large(body):
+            return pieces.cut(encode(number, _marked(body)), [body.payload])
+    elif field := _CARRIERS.get(type(body)):
+        some = getattr(body, field)
+        if len(some) <= _FEW and (payloads := [one.payload for one in some if _is_large(one)]):
+            marked = [_marked(one) if _is_large(one) else one for one in some]
+            body = msgspec.structs.replace(body, **{field: marked})
+            return pieces.cut(encode(number, body), payloads)
+    return [encode(number, body)]
 
 
-def _without_payloads(body: Message) -> tuple[Message, list[bytes]]:
-    """A message with marks in the places of its large payloads, and those."""
-    field = _CARRIERS.get(type(body))
-    some = getattr(body, field) if field else ()
-    if not field or len(some) > _FEW:
-        return body, []
-    payloads = [one.payload for one in some if len(one.payload) >= pieces.LARGE]
-    if not payloads:
-        return body, []
-    marked = [_marked(one) if len(one.payload) >= pieces.LARGE else one for one in some]
-    return msgspec.structs.replace(body, **{field: marked}), payloads
+def _is_large(one: messages.Block | messages.Outcome | leases.Part) -> bool:
+    return len(one.payload) >= pieces.LARGE
 
 
 def _marked(one: M) -> M:

@@ -69,12 +69,6 @@ def test_pages_are_no_larger_than_those_of_the_journal(kept):
     assert places(kept.after(1, page[1])) == [3]
 
 
-def test_what_is_added_to_an_answer_is_not_added_to_the_next(kept):
-    record(kept, 1, 1)
-    kept.after(1, 0)[0][0].retried.append((1, 2))
-    assert kept.after(1, 0)[0][0].retried == []
-
-
 def test_a_change_of_what_was_recorded_makes_it_be_read_again(kept):
     record(kept, 1, 1)
     record(kept, 2, 2)
