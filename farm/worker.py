@@ -221,7 +221,7 @@ class Worker:
 
     def _write(self, number: int, message: Message) -> None:
         assert self._channel is not None
-        self._channel.write(codec.encode(number, message))
+        self._channel.write(*codec.encode_pieces(number, message))
 
     def _receive(self) -> None:
         assert self._channel is not None

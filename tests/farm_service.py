@@ -107,8 +107,8 @@ class Line:
     def send_late(self, frame: bytes) -> None:
         self.send(frame)
 
-    def send(self, frame: bytes) -> None:
-        number, body = codec.decode_reply(frame)
+    def send(self, *pieces: bytes) -> None:
+        number, body = codec.decode_reply(b"".join(pieces))
         if number:
             assert number not in self.sent, "answered twice"
             self.sent[number] = body

@@ -143,14 +143,15 @@ class Link:
         if self._pid != os.getpid():
             raise FarmError("this session belongs to another process: connect again after a fork")
         number = next(self._numbers)
-        frame = codec.encode(number, request)  # before it is known: what cannot be sent is not
+        # Before it is known: what cannot be sent is not.
+        pieces = codec.encode_pieces(number, request)
         outbox = self._outbox
         try:
             with self._lock:
                 outbox = self._outbox
-                self._check(request, len(frame))
+                self._check(request, sum(map(len, pieces)))
                 self._asked.add(number, Asked(request, answer, stream))
-            self._put(outbox, number, request, frame)
+            self._put(outbox, number, request, pieces)
         except BaseException:
             # Ctrl-C: it counts as asked, and nobody knows how much of it was sent. The next
             # connection sends it whole.
@@ -170,9 +171,9 @@ class Link:
                 "(`farm serve --max-frame`)"
             )
 
-    def _put(self, outbox: Outbox, number: int, request: Message, frame: bytes) -> None:
+    def _put(self, outbox: Outbox, number: int, request: Message, pieces: list[bytes]) -> None:
         try:
-            outbox.put(number, request, frame)
+            outbox.put(number, request, pieces)
         except OSError as error:
             self._broken(outbox.channel, error)
 
@@ -266,7 +267,7 @@ class Link:
         for number in self._put_off.due(time.monotonic()):
             request = self._asked.request(number)
             if request is not None:
-                outbox.put(number, request, codec.encode(number, request))
+                outbox.put(number, request, codec.encode_pieces(number, request))
 
     def _answer(self, number: int, body: Message) -> None:
         request = self._asked.request(number)

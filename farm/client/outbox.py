@@ -32,20 +32,20 @@ class Outbox:
         self._waiting = deque(waiting)
         self._lock = threading.Lock()
 
-    def put(self, number: int, request: Message, frame: bytes) -> None:
+    def put(self, number: int, request: Message, pieces: list[bytes]) -> None:
         """Send a request after all that wait, now if there is room for it.
 
         Args:
             number: of the request.
             request: what is asked; encoded once more if it has to wait, as it is by then.
-            frame: the request, encoded.
+            pieces: the request, encoded.
 
         Raises:
             OSError: the connection is lost, or its peer takes nothing any more.
         """
         with self._lock:
-            if not self._waiting and self.channel.has_room(len(frame)):
-                self.channel.write(frame)
+            if not self._waiting and self.channel.has_room(sum(map(len, pieces))):
+                self.channel.write(*pieces)
             else:
                 self._waiting.append((number, request))
 
@@ -62,7 +62,7 @@ class Outbox:
 
     def _send_first(self) -> None:
         try:
-            self.channel.write(codec.encode(*self._waiting[0]))
+            self.channel.write(*codec.encode_pieces(*self._waiting[0]))
             self._waiting.popleft()
         except BaseException:  # Ctrl-C: it may be on its way, or half of it
             self.channel.close()

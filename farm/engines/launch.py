@@ -13,6 +13,7 @@ from typing import Any
 from farm.engines import child
 from farm.engines.pipe import OwnerPipe
 from farm.engines.sockets import have_short_paths
+from farm.rooms import Rooms
 
 _NAME = "farm-slot-"
 _preparation_data = spawn.get_preparation_data
@@ -34,7 +35,7 @@ def prepare_context() -> BaseContext:
 
 
 def start_process(
-    context: BaseContext, number: int, progress: Any
+    context: BaseContext, number: int, progress: Any, rooms: Rooms
 ) -> tuple[BaseProcess, OwnerPipe]:
     """Start the process of one slot.
 
@@ -42,6 +43,7 @@ def start_process(
         context: from `prepare_context`.
         number: which slot, from 0.
         progress: see `farm.engines.child.main`.
+        rooms: for what slots say.
 
     Returns:
         The process and the owner's end of its pipe.
@@ -52,7 +54,7 @@ def start_process(
     """
     own, theirs = socket.socketpair()
     lifeline, held = connection.Pipe(duplex=False)
-    pipe = OwnerPipe(own, held)
+    pipe = OwnerPipe(own, held, rooms)
     arguments = (theirs, lifeline, progress, number, dict(os.environ))
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=child.main, args=arguments, name=f"{_NAME}{number}", daemon=False

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from farm import pieces
+
 
 class UseProgram(msgspec.Struct, frozen=True, array_like=True, tag="use"):
     """To the slot: a batch it will be given chunks of (see `base.Program`)."""
@@ -86,3 +88,11 @@ FromSlot = Done | Failure | Finished | Spent
 encode = msgspec.msgpack.Encoder().encode
 decode_to_slot = msgspec.msgpack.Decoder(ToSlot).decode
 decode_from_slot = msgspec.msgpack.Decoder(FromSlot).decode
+
+
+def encode_pieces(message: ToSlot | FromSlot) -> list[bytes]:
+    """As `encode`, with a large payload as a piece of its own, which is not copied."""
+    if isinstance(message, Done | UseBlock) and len(message.payload) >= pieces.LARGE:
+        marked = msgspec.structs.replace(message, payload=pieces.MARK)
+        return pieces.cut(encode(marked), [message.payload])
+    return [encode(message)]

@@ -9,7 +9,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+
+from farm.rooms import Lent, Rooms
 
 _LENGTH = struct.Struct("!I")
 _READ_SIZE = 256 << 10
@@ -22,22 +25,33 @@ to others: to copy it would take longer than a system call."""
 MAX_FRAME = 128 << 20
 """Bytes; a longer frame means that something else was written to the pipe."""
 
-Data = bytes | bytearray
+Data = bytes | memoryview
 
 
-def parts(data: bytes) -> list[bytes]:
-    """What carries ``data``, in one piece if that is no more than a copy of little."""
-    head = _LENGTH.pack(len(data))
-    return [head + data] if len(data) < _LARGE else [head, data]
+def parts(*pieces: bytes) -> list[bytes]:
+    """What carries a message of some pieces, in one if that is no more than a copy of little."""
+    size = sum(map(len, pieces))
+    head = _LENGTH.pack(size)
+    if size < _LARGE:
+        return [b"".join((head, *pieces))]
+    first, *others = pieces
+    return [head + first, *others] if len(first) < _LARGE else [head, *pieces]
 
 
 class Incoming:
-    """Cuts what is read into frames."""
+    """Cuts what is read into frames.
 
-    def __init__(self) -> None:
+    Args:
+        rooms: for large frames; those of several may be the same.
+    """
+
+    def __init__(self, rooms: Rooms | None = None) -> None:
+        self._rooms = rooms or Rooms()
+        self._lent = Lent(self._rooms)
         self._scratch = memoryview(bytearray(_READ_SIZE))
         self._buffer = bytearray()
-        self._large: bytearray | None = None  # a large frame that is not complete
+        self._large: bytearray | None = None  # room for a large frame that is not complete
+        self._size = 0  # bytes that it will have
         self._filled = 0  # bytes of it that are there
         self.broken = False
         """What was read are no frames; nothing more is to be read."""
@@ -48,17 +62,17 @@ class Incoming:
             count = link.recv_into(self._scratch)
             self._buffer += self._scratch[:count]
         else:
-            count = link.recv_into(memoryview(self._large)[self._filled :])
+            count = link.recv_into(memoryview(self._large)[self._filled : self._size])
             self._filled += count
         return count
 
     def frames(self) -> list[Data]:
-        """Those that are complete, each once."""
+        """Those that are complete, each once; large ones are to be looked at until `recycle`."""
         found: list[Data] = []
         if self._large is not None:
-            if self._filled < len(self._large):
+            if self._filled < self._size:
                 return found
-            found.append(self._large)
+            found.append(self._lent.lend(self._large, self._size))
             self._large = None
         at = 0
         while len(self._buffer) - at >= _LENGTH.size:
@@ -80,9 +94,16 @@ class Incoming:
 
     def _begin_large(self, begin: int, length: int) -> None:
         """The last frame that has begun to come is read to where it is to be."""
-        self._large, self._filled = bytearray(length), len(self._buffer) - begin
-        self._large[: self._filled] = memoryview(self._buffer)[begin:]
+        room = self._rooms.take(length)
+        if len(room) < length:
+            room += bytes(length - len(room))
+        self._large, self._size, self._filled = room, length, len(self._buffer) - begin
+        room[: self._filled] = memoryview(self._buffer)[begin:]
         self._buffer.clear()
+
+    def recycle(self) -> None:
+        """Nobody looks at the frames that were given any more."""
+        self._lent.end()
 
 
 class OwnerPipe:
@@ -91,13 +112,16 @@ class OwnerPipe:
     Args:
         link: a connected stream socket; it is set non-blocking.
         held: the end of the slot's lifeline (`isolation.die_with_owner`) that the owner holds.
+        rooms: for large frames, of all the owner's pipes.
     """
 
-    def __init__(self, link: socket.socket, held: Connection | None = None) -> None:
+    def __init__(
+        self, link: socket.socket, held: Connection | None = None, rooms: Rooms | None = None
+    ) -> None:
         link.setblocking(False)
         self._link = link
         self._held = held
-        self._incoming = Incoming()
+        self._incoming = Incoming(rooms)
         self._outgoing: deque[memoryview] = deque()
         self.closed = False
         """Nothing more can be read: the slot's end is closed, or `broken`."""
@@ -113,9 +137,13 @@ class OwnerPipe:
         """Whether frames wait until the slot reads."""
         return bool(self._outgoing)
 
-    def send(self, *data: bytes) -> None:
-        """Queue some frames and write what goes at once: small ones wake the slot once."""
-        pieces = [piece for each in data for piece in parts(each)]
+    def send(self, *messages: Sequence[bytes]) -> None:
+        """Queue some frames and write what goes at once: small ones wake the slot once.
+
+        Args:
+            messages: the pieces of each.
+        """
+        pieces = [piece for each in messages for piece in parts(*each)]
         if sum(map(len, pieces)) < _LARGE:
             pieces = [b"".join(pieces)]
         self._outgoing.extend(map(memoryview, pieces))
@@ -138,7 +166,11 @@ class OwnerPipe:
                 self._outgoing.popleft()
 
     def receive(self) -> list[Data]:
-        """The frames that are complete; what one call reads is bounded."""
+        """The frames that are complete, to be looked at until the next call.
+
+        What one call reads is bounded.
+        """
+        self._incoming.recycle()
         found: list[Data] = []
         for _ in range(_READS_AT_ONCE):
             try:
@@ -175,10 +207,13 @@ class SlotPipe:
     def receive(self) -> list[Data]:
         """The frames that are complete after one more read; maybe none, if they are long.
 
+        They are to be looked at until the next call.
+
         Raises:
             EOFError: the owner's end is closed.
             OSError: the pipe is broken.
         """
+        self._incoming.recycle()
         if self._incoming.broken or not self._incoming.read(self._link):
             raise EOFError("the owner of the slot is gone, or has lost its way")
         return self._incoming.frames()

@@ -30,6 +30,7 @@ from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.respawn import Respawn
 from farm.engines.slot import Slot
 from farm.engines.watch import Watch, make_watch
+from farm.rooms import Rooms
 
 log = logging.getLogger("farm.engines")
 
@@ -71,6 +72,7 @@ class ProcessEngine:
         self._count = slots
         self._context: BaseContext | None = None
         self._progress: Any = None  # shared with the slots while there are any
+        self._rooms = Rooms()
         self._programs: dict[int, tuple[Program, float | None, str | None]] = {}
         self._slots: dict[int, Slot] = {}
         self._behind: dict[int, _Work] = {}
@@ -313,7 +315,7 @@ class ProcessEngine:
             raise EngineError("the engine has not been started")
         shown = Progress(memoryview(self._progress), number)
         shown.end()
-        process, pipe = start_process(self._context, number, self._progress)
+        process, pipe = start_process(self._context, number, self._progress, self._rooms)
         slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot
         self._start_at.pop(number, None)

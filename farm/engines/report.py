@@ -15,7 +15,7 @@ from typing import Any
 
 from farm.engines.ending import end_slot
 from farm.engines.memory import MemoryLimit
-from farm.engines.messages import Done, Failure, Finished, Spent, encode
+from farm.engines.messages import Done, Failure, Finished, Spent, encode, encode_pieces
 from farm.engines.packing import Dump, dump_plain, pack
 from farm.engines.pipe import parts
 from farm.engines.progress import MAX_GROUP, Progress
@@ -184,7 +184,7 @@ class Report:
         # An allocation that fails halfway would lose results or repeat them, and one that fails
         # in msgspec's encoder ends the process (SIGSEGV, msgspec 0.22).
         with self._limit.eased:
-            frames = [part for message in messages for part in parts(encode(message))]
+            frames = [part for message in messages for part in parts(*encode_pieces(message))]
             size = sum(map(len, frames))
             self._outbox += frames
             self._outbox_bytes += size

@@ -26,7 +26,7 @@ from farm.engines.messages import (
     UseBlock,
     UseProgram,
     decode_from_slot,
-    encode,
+    encode_pieces,
 )
 from farm.engines.pipe import Data, OwnerPipe
 from farm.engines.progress import Progress
@@ -274,7 +274,7 @@ class Slot:
         self.process.close()
 
     def _send(self, *messages: ToSlot) -> None:
-        self.pipe.send(*map(encode, messages))
+        self.pipe.send(*map(encode_pieces, messages))
 
     def _running(self) -> Hand | None:
         """The chunk that runs: not the oldest one if the end of that has not been heard yet."""

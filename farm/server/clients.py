@@ -244,11 +244,17 @@ def core_batch(core: Core, batch: int) -> int:
 def _with_attempts(state: Batch, outcomes: list[Outcome]) -> list[Outcome]:
     """The outcomes, with the attempts of those tasks that took more than one."""
     attempts = state.attempts
-    for outcome in outcomes if attempts else ():
-        success = 0 if outcome.failure else 1
-        counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
-        outcome.retried.extend((index, count) for index, count in counts if count > 1)
-    return outcomes
+    if not attempts:
+        return outcomes
+    return [_with_retried(outcome, attempts) for outcome in outcomes]
+
+
+def _with_retried(outcome: Outcome, attempts: dict[int, int]) -> Outcome:
+    success = 0 if outcome.failure else 1
+    counts = ((i, attempts[i] + success) for i in _within(attempts, outcome))
+    retried = [(index, count) for index, count in counts if count > 1]
+    # Others may be given the same one.
+    return msgspec.structs.replace(outcome, retried=retried) if retried else outcome
 
 
 def _within(attempts: dict[int, int], outcome: Outcome) -> Iterable[int]:

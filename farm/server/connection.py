@@ -331,11 +331,11 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes in memory because of it, but for a long message that has room of its own."""
         return self.unsent + self._intake.kept
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *pieces: bytes) -> None:
         """Send one frame; nothing happens if the connection is gone."""
         if self._out is None:
             return
-        self._out.send(frame)
+        self._out.send(*pieces)
         if self._intake.full:  # and more comes: of requests that were taken before, or waited
             self._registry.filled(self)
 

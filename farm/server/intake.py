@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from farm.rooms import Rooms
 from farm.server.budget import FREE, Budget, Holder
 from farm.server.rounds import SLICE_SECONDS
 from farm.wire.frames import READ_BYTES, Frame, FrameReader, Oversized
@@ -15,6 +16,10 @@ MAX_AT_ONCE = 32
 
 SCRATCH = memoryview(bytearray(READ_BYTES))
 """Where all connections read to: what comes is cut up before anything else is read."""
+
+
+ROOMS = Rooms()
+"""Likewise, of large messages."""
 
 
 class Owner(Holder, Protocol):
@@ -44,7 +49,7 @@ class Intake:
     """
 
     def __init__(self, owner: Owner, budget: Budget, limit: int) -> None:
-        self.reader = FrameReader(limit, scratch=SCRATCH)
+        self.reader = FrameReader(limit, scratch=SCRATCH, rooms=ROOMS)
         self.full = False
         """Of answers that the peer has not read: it is not heard until it does."""
         self._owner = owner
@@ -81,6 +86,7 @@ class Intake:
             if part is None:
                 return
             owner.serve(part, now)
+            self.reader.recycle()
             if not self.reader.buffered:
                 return
             now = loop.time()

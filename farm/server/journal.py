@@ -19,10 +19,11 @@ import msgspec
 from farm.errors import JournalError
 from farm.server.database import FILE_NAME, open_database, refusal
 from farm.server.payloads import DIRECTORY_NAME, LARGE, PayloadFiles, Payloads
-from farm.server.reading import BatchRow
+from farm.server.reading import PAGE_BYTES, PAGE_ROWS, BatchRow
+from farm.server.recent import Recent
 from farm.server.removal import Removal
 from farm.server.shares import Shares
-from farm.wire.messages import Block, Failure, Range
+from farm.wire.messages import Block, Failure, Outcome, Range
 
 _NOTHING = pickle.dumps([None], 4)
 
@@ -67,6 +68,7 @@ class Journal(Removal):
         """Whether a batch waits for `commit`: its id is not sure to be its own."""
         self._large: list[_Large] = []  # of what waits
         self._new_blocks: dict[int, list[Block]] = {}  # by batch, those that wait
+        self._recent = Recent(PAGE_ROWS, PAGE_BYTES)
         self._summing = False
         super().__init__(self._open(directory, durability))
         try:
@@ -168,6 +170,7 @@ class Journal(Removal):
         self._pending.clear()
         self._large.clear()
         self._new_blocks.clear()
+        self._recent.written()
         self.has_new_batch = False
         if self._summing:
             self._shares.clear()
@@ -242,6 +245,10 @@ class Journal(Removal):
         new = self._new_blocks.get(batch)
         return super().block_range(batch, index, new[0].start if new else total)
 
+    def outcomes_after(self, batch: int, seq: int) -> tuple[list[Outcome], int]:
+        """See `Reader.outcomes_after`."""
+        return self._recent.after(batch, seq) or super().outcomes_after(batch, seq)
+
     def close_batch(self, batch: int, total: int) -> None:
         """An open batch gets no more tasks; while it is open, its blocks say how many it has."""
         self._write("UPDATE batches SET total = ?, open = 0 WHERE id = ?", total, batch)
@@ -272,6 +279,8 @@ class Journal(Removal):
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
             seq, batch, *part, node, elapsed, first, inside, seconds, place, size,
         )  # fmt: skip
+        outcome = Outcome(*part, node, elapsed, part[0] - first, payload, seconds)
+        self._recent.add(batch, seq, outcome)
         self.pending_bytes += len(payload)
         self._shares.add(seq, batch, node, part[1] - part[0], elapsed)
 
@@ -279,6 +288,7 @@ class Journal(Removal):
         self, seq: int, batch: int, index: int, node: str, elapsed: float, failure: Failure
     ) -> None:
         """A task that has failed for good."""
+        self._recent.change(batch)
         self._write(
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, x'', x'', ?, NULL, NULL)",
             seq, batch, index, index + 1, node, elapsed, index, _encode(failure),
@@ -297,6 +307,7 @@ class Journal(Removal):
 
     def take_back(self, batch: int, start: int, stop: int, at: float) -> None:
         """The tasks of a range that have failed are tried anew."""
+        self._recent.change(batch)
         self._write(
             "INSERT INTO attempts (batch, task, node, kind, seconds, at, failure, counts)"
             " SELECT batch, start, node, '', elapsed, ?, failure, 0 FROM outcomes"
@@ -336,6 +347,7 @@ class Journal(Removal):
     def forget(self, batch: int) -> None:
         """A batch is not there any more; `remove_some` takes away its rows."""
         self._shares.forget(batch)
+        self._recent.change(batch)
         self._write(
             "UPDATE batches SET forgotten = 1, token = 'forgotten ' || id WHERE id = ?", batch
         )
@@ -345,6 +357,7 @@ class Journal(Removal):
 
         What stays reads as None, so that who reads the whole batch is not stopped by it.
         """
+        self._recent.change(batch)
         self._write("INSERT OR IGNORE INTO popped VALUES (?, ?)", batch, index)
         self._write(
             "UPDATE outcomes SET payload = ?, first = start, place = NULL, size = NULL WHERE"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from farm.wire.frames import LARGE, header
+from farm.wire.frames import LARGE, header, joined
 from farm.wire.tunnel import Tunnel, TunnelError
 
 log = logging.getLogger("farm.server")
@@ -58,12 +58,17 @@ class Outflow:
         """Bytes that the network has not taken yet."""
         return self._transport.get_write_buffer_size()
 
-    def send(self, frame: bytes) -> None:
-        """Send one frame; nothing happens if the connection is gone."""
-        if self._late or self._tunnel is not None or len(frame) >= LARGE:
-            self._send([*self._late, frame])
+    def send(self, *pieces: bytes) -> None:
+        """Send one frame; nothing happens if the connection is gone.
+
+        Args:
+            pieces: what it is made of.
+        """
+        size = sum(map(len, pieces))
+        if self._late or self._tunnel is not None or size >= LARGE:
+            self._send([*self._late_parts(), header(size), *pieces])
         elif not self.closing:
-            self.write(header(len(frame)) + frame)
+            self.write(b"".join((header(size), *pieces)))
 
     def send_late(self, frame: bytes) -> None:
         """Send one frame together with the next one, in `LATE_SECONDS` at the latest.
@@ -73,20 +78,22 @@ class Outflow:
         """
         self._late.append(frame)
         if len(self._late) >= MAX_LATE:
-            self._send(self._late)
+            self._send(self._late_parts())
         elif self._sender is None:
             self._sender = asyncio.get_running_loop().call_later(LATE_SECONDS, self._send_late)
 
     def _send_late(self) -> None:
         self._sender = None
         if self._late:
-            self._send(self._late)
+            self._send(self._late_parts())
 
-    def _send(self, frames: list[bytes]) -> None:
+    def _late_parts(self) -> list[bytes]:
+        return [part for frame in self._late for part in (header(len(frame)), frame)]
+
+    def _send(self, parts: list[bytes]) -> None:
         self._late = []
         if self.closing:
             return
-        parts = [part for frame in frames for part in (header(len(frame)), frame)]
         if self._tunnel is not None:
             try:
                 self.write(self._tunnel.send(b"".join(parts)))
@@ -94,13 +101,11 @@ class Outflow:
                 # Whoever answers has others to answer: they are not to hear of it.
                 log.info("a tunnel is broken: %s", error)
                 self._transport.abort()
-        elif len(frames[-1]) < LARGE:
-            self.write(b"".join(parts))
         else:
-            self.write(b"".join(parts[:-1]))
-            self.write(parts[-1])
+            for data in joined(parts):
+                self.write(data)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send bytes as they are."""
         self._written += len(data)
         self._transport.write(data)

@@ -196,7 +196,7 @@ class Peer:
     def reply(self, number: int, body: Message) -> None:
         """Answer a request; those with id 0 want no answer."""
         if number:
-            self._connection.send(codec.encode(number, body))
+            self._connection.send(*codec.encode_pieces(number, body))
 
     def acknowledge(self, number: int, body: Message) -> None:
         """As `reply`, where nobody waits for that alone: it goes with what is said next."""

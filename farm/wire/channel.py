@@ -13,7 +13,16 @@ import threading
 import time
 
 from farm.errors import ProtocolError
-from farm.wire.frames import LARGE, LARGEST, MAX_FRAME, READ_BYTES, Frame, FrameReader, header
+from farm.wire.frames import (
+    LARGE,
+    LARGEST,
+    MAX_FRAME,
+    READ_BYTES,
+    Frame,
+    FrameReader,
+    header,
+    joined,
+)
 from farm.wire.readiness import READ, WRITE, wait_for
 from farm.wire.tunnel import Tunnel, TunnelError
 
@@ -87,23 +96,27 @@ class Channel:
         """Whether a frame of so many bytes may be written: the first that waits always may."""
         return not self._backlog or len(self._backlog) + size <= MAX_BACKLOG
 
-    def write(self, frame: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         """Send a frame, or keep what the network does not take yet.
+
+        Args:
+            pieces: what it is made of.
 
         Raises:
             OSError: the connection is lost, or its peer takes nothing any more.
         """
         with self._lock:
-            if not self.has_room(len(frame)):
+            size = sum(map(len, pieces))
+            if not self.has_room(size):
                 raise OSError(f"the peer does not read: {len(self._backlog)} bytes wait to be sent")
-            head = header(len(frame))
+            parts = (header(size), *pieces)
             if self._tunnel is not None:
-                self._push(self._encrypted(head + frame, self._tunnel))
-            elif len(frame) < LARGE:
-                self._push(head + frame)
+                self._push(self._encrypted(b"".join(parts), self._tunnel))
+            elif size < LARGE:
+                self._push(b"".join(parts))
             else:
-                self._push(head)
-                self._push(frame)
+                for data in joined(parts):
+                    self._push(data)
 
     def _encrypted(self, data: bytes, tunnel: Tunnel) -> bytes:
         try:
@@ -112,7 +125,7 @@ class Channel:
             # As with any other end of the connection, whoever reads is told more.
             raise OSError(f"its tunnel is broken: {error}") from error
 
-    def _push(self, data: bytes) -> None:
+    def _push(self, data: bytes | memoryview) -> None:
         """Send bytes after those that wait, as far as the network takes them; with the lock."""
         try:
             if self._backlog:
@@ -140,7 +153,7 @@ class Channel:
                 self._push(b"")
             return not self._backlog
 
-    def _send(self, data: bytes | bytearray) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes of ``data`` the network took."""
         sent = 0
         with memoryview(data) as view:
@@ -159,11 +172,14 @@ class Channel:
     def read(self) -> list[Frame]:
         """The frames that have arrived, maybe none; does not wait.
 
+        They are there to be looked at until this is called again.
+
         Raises:
             EOFError: the peer has closed the connection.
             OSError: the connection is lost.
             ProtocolError: what arrived is not frames.
         """
+        self._reader.recycle()
         frames: list[Frame] = []
         while True:
             try:

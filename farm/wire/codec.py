@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from farm import pieces
 from farm.errors import ProtocolError
 from farm.wire import controls, leases, messages
 from farm.wire.messages import Message
@@ -65,6 +66,7 @@ Reply = (
 """What a server sends."""
 
 F = TypeVar("F")
+M = TypeVar("M", bound=Message)
 
 
 class _RequestFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -77,6 +79,18 @@ class _ReplyFrame(msgspec.Struct, array_like=True, frozen=True):
     body: Reply
 
 
+_CARRIERS: dict[type[Message], str] = {
+    messages.Submit: "blocks",
+    messages.Append: "blocks",
+    messages.Outcomes: "outcomes",
+    leases.Report: "parts",
+}
+"""What has payloads in a list."""
+
+_FEW = 64
+"""Entries of a list that are looked at: where there are more, none has a large payload, or they do
+not fit a message."""
+
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(_RequestFrame)
 _replies = msgspec.msgpack.Decoder(_ReplyFrame)
@@ -85,6 +99,28 @@ _replies = msgspec.msgpack.Decoder(_ReplyFrame)
 def encode(number: int, body: Message) -> bytes:
     """One frame's bytes; ``number`` is the request's id, 0 for a message without an answer."""
     return _encoder.encode((number, body))
+
+
+def encode_pieces(number: int, body: Message) -> list[bytes]:
+    """As `encode`, with each large payload as a piece of its own, which is not copied."""
+    if isinstance(body, messages.Block):
+        if _is_large(body):
+            return pieces.cut(encode(number, _marked(body)), [body.payload])
+    elif field := _CARRIERS.get(type(body)):
+        some = getattr(body, field)
+        if len(some) <= _FEW and (payloads := [one.payload for one in some if _is_large(one)]):
+            marked = [_marked(one) if _is_large(one) else one for one in some]
+            body = msgspec.structs.replace(body, **{field: marked})
+            return pieces.cut(encode(number, body), payloads)
+    return [encode(number, body)]
+
+
+def _is_large(one: messages.Block | messages.Outcome | leases.Part) -> bool:
+    return len(one.payload) >= pieces.LARGE
+
+
+def _marked(one: M) -> M:
+    return msgspec.structs.replace(one, payload=pieces.MARK)
 
 
 def decode_request(frame: bytes | bytearray | memoryview) -> tuple[int, Request]:

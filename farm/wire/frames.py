@@ -8,10 +8,11 @@ claimed length is checked against a cap before anything is kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from farm.errors import ProtocolError
+from farm.rooms import Lent, Rooms
 
 _SHORT = struct.Struct("!i")
 _LONG = struct.Struct("!Q")
@@ -35,7 +36,8 @@ _GROWTH = 4
 READ_BYTES = 256 * 1024
 """Read at a time of all else."""
 
-Frame = bytes | bytearray
+Frame = bytes | memoryview
+"""A large one is there to be looked at until `FrameReader.recycle`."""
 
 
 def header(size: int) -> bytes:
@@ -43,6 +45,22 @@ def header(size: int) -> bytes:
     if size <= _LARGEST_SHORT:
         return _SHORT.pack(size)
     return _SHORT.pack(-1) + _LONG.pack(size)
+
+
+def joined(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """What is to be sent one after another: small parts together, large ones as they are."""
+    small: list[bytes] = []
+    for part in parts:
+        if len(part) < LARGE:
+            small.append(part)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        # What the network does not take at once can be cut off of this without a copy.
+        yield memoryview(part)
+    if small:
+        yield b"".join(small)
 
 
 class Oversized(NamedTuple):
@@ -60,15 +78,23 @@ class FrameReader:
         skip: whether what is above it is skipped, and told of, instead of being an error.
         scratch: where what comes is read to before it is cut up; readers of one thread may share
             it. One of its own if not given.
+        rooms: for large frames; likewise.
     """
 
     def __init__(
-        self, limit: int = MAX_FRAME, *, skip: bool = False, scratch: memoryview | None = None
+        self,
+        limit: int = MAX_FRAME,
+        *,
+        skip: bool = False,
+        scratch: memoryview | None = None,
+        rooms: Rooms | None = None,
     ) -> None:
         self.limit = limit
         self.skip = skip
         self._scratch = memoryview(bytearray(READ_BYTES)) if scratch is None else scratch
         self._buffer = bytearray()
+        self._rooms = rooms or Rooms()
+        self._lent = Lent(self._rooms)
         self._large: bytearray | None = None  # room for the first frame, if it is a large one
         self._size = 0  # bytes that it will have
         self._filled = 0  # bytes of it that are there
@@ -95,7 +121,7 @@ class FrameReader:
             return self._scratch[:]
         if self._filled == len(self._large):
             self._grow(self._large)
-        return memoryview(self._large)[self._filled :]
+        return memoryview(self._large)[self._filled : self._size]
 
     def _grow(self, large: bytearray) -> None:
         """Make room as it is needed: what a peer claims costs nothing before it has come."""
@@ -133,8 +159,13 @@ class FrameReader:
         """
         for part in self.parts():
             # Where frames alone are asked for, nothing is skipped.
-            assert isinstance(part, bytes | bytearray)
+            assert isinstance(part, bytes | memoryview)
             yield part
+
+    def recycle(self) -> None:
+        """The frames that were given are not looked at any more; who does so all the same gets an
+        error."""
+        self._lent.end()
 
     def parts(self) -> Iterator[Frame | Oversized]:
         """As `frames`, with each frame that is skipped."""
@@ -144,7 +175,7 @@ class FrameReader:
     def take(self) -> Frame | Oversized | None:
         """The next of `parts`; None as long as it is not complete."""
         if self._large is not None:
-            return self._take_large()
+            return self._take_large(self._large)
         if not self._buffer:
             return None
         claim = self._claim()
@@ -164,15 +195,17 @@ class FrameReader:
 
     def _begin_large(self, start: int, size: int) -> None:
         self._size, self._filled = size, len(self._buffer) - start
-        self._large = bytearray(min(size, max(LARGE, _GROWTH * self._filled)))
+        self._large = self._rooms.take(min(size, max(LARGE, _GROWTH * self._filled)))
+        if len(self._large) < self._filled:
+            self._large += bytes(self._filled - len(self._large))
         self._large[: self._filled] = memoryview(self._buffer)[start:]
         self._buffer.clear()
 
-    def _take_large(self) -> bytearray | None:
+    def _take_large(self, large: bytearray) -> memoryview | None:
         if self._filled < self._size:
             return None
-        large, self._large, self._filled = self._large, None, 0
-        return large
+        self._large, self._filled = None, 0
+        return self._lent.lend(large, self._size)
 
     def _oversized(self, start: int, size: int) -> Oversized | None:
         if not self.skip or size > LARGEST:

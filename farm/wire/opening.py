@@ -158,13 +158,14 @@ def _no_tunnel(channel: Channel, error: TunnelError, address: Address) -> FarmEr
     if error.is_tls:
         return ServerUnreachableError(f"no connection to the server at {address}: {error}")
     for frame in channel.unread():
-        if frame.startswith(WITHOUT_TLS):
+        said = bytes(frame)
+        if said.startswith(WITHOUT_TLS):
             # It has a tunnel, only its first words took long: once more it may be in time.
             return ServerUnreachableError(
                 f"the server at {address} has not heard this end in time: one of the two, or the "
                 "network between them, is very slow"
             )
-        _check_turned_away(bytes(frame), address)
+        _check_turned_away(said, address)
     return ServerUnreachableError(
         f"what answers at {address} does not speak TLS: leave out --tls (FARM_TLS), or start the "
         "server with `farm serve --tls DIR`."

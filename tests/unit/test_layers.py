@@ -13,14 +13,18 @@ ROOT = Path(farm.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # What each part may import, itself included; those that are below everything else stand last.
-BELOW = {"allocation", "errors", "version", "limits", "printable", "regular"}
+BELOW = {
+    "allocation", "errors", "version", "limits", "pieces", "printable", "regular", "rooms",
+}  # fmt: skip
 ALLOWED = {
     "allocation": set(),
     "errors": set(),
     "version": set(),
     "limits": set(),
+    "pieces": set(),
     "printable": set(),
     "regular": set(),
+    "rooms": set(),
     "config": {"batch", *BELOW},
     "authority": {"certificates", "whole", "wire", *BELOW},
     "certificates": {"wire", *BELOW},

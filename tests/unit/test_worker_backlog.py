@@ -20,8 +20,8 @@ class StuckChannel:
     def __init__(self) -> None:
         self.backlog = 0
 
-    def write(self, frame: bytes) -> None:
-        self.backlog += len(frame)
+    def write(self, *pieces: bytes) -> None:
+        self.backlog += sum(map(len, pieces))
 
 
 def test_reports_wait_in_the_node_while_the_network_takes_nothing(tmp_path):

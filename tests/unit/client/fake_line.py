@@ -36,10 +36,10 @@ class Line:
 
     # -- farm.wire.channel.Channel ------------------------------------------------------------
 
-    def write(self, frame: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         if self.closed:
             raise OSError("closed")
-        self.asked.append(codec.decode_request(frame))
+        self.asked.append(codec.decode_request(b"".join(pieces)))
 
     def has_room(self, _size: int) -> bool:
         return True

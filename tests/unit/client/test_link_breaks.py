@@ -136,8 +136,8 @@ def test_a_link_that_is_closed_while_it_connects_leaves_no_connection(network, m
 class Helpful(Line):
     """A line on which everything is answered."""
 
-    def write(self, frame: bytes) -> None:
-        super().write(frame)
+    def write(self, *pieces: bytes) -> None:
+        super().write(*pieces)
         self.say(self.asked[-1][0], Nodes([]))
 
 
@@ -154,7 +154,7 @@ def test_what_is_interrupted_as_it_is_written_is_sent_on_the_next_connection(
 ):
     line = network.lines[0]
 
-    def write(_: bytes) -> None:
+    def write(*_: bytes) -> None:
         raise OSError if line.closed else KeyboardInterrupt
 
     monkeypatch.setattr(line, "write", write)

@@ -28,10 +28,10 @@ class Narrow:
     def flush(self) -> bool:
         return not self.is_full
 
-    def write(self, frame: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         if self.interrupt:
             raise KeyboardInterrupt
-        self.written.append(codec.decode_request(frame)[0])
+        self.written.append(codec.decode_request(b"".join(pieces))[0])
 
     def drain(self) -> None:
         self.room += 2
@@ -43,7 +43,7 @@ class Narrow:
 def put(outbox: Outbox, *numbers: int) -> None:
     for number in numbers:
         request = GetStatus(str(number))
-        outbox.put(number, request, codec.encode(number, request))
+        outbox.put(number, request, codec.encode_pieces(number, request))
 
 
 def waiting(*numbers: int) -> list[tuple[int, GetStatus]]:
@@ -84,8 +84,8 @@ def test_a_request_is_sent_as_it_is_by_then():
     channel = Narrow(0)
     outbox = Outbox(channel)  # type: ignore[arg-type]
     request, sent = GetStatus("before"), []
-    channel.write = lambda frame: sent.append(codec.decode_request(frame))  # type: ignore[method-assign]
-    outbox.put(1, request, codec.encode(1, request))
+    channel.write = lambda *said: sent.append(codec.decode_request(b"".join(said)))  # type: ignore[method-assign]
+    outbox.put(1, request, codec.encode_pieces(1, request))
     request.ref = "after"
     channel.room = 1
     channel.flush = lambda: not sent  # type: ignore[method-assign]

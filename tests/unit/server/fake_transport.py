@@ -176,7 +176,7 @@ class Dialect:
         self.rests = 0
 
     def receive(self, frame: bytes) -> None:
-        self.received.append(frame)
+        self.received.append(bytes(frame))  # large ones are lent
         if frame == b"farm":
             self.connection.settle(self)
 

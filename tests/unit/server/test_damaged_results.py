@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 from farm_service import Hand, World
 
+from farm.server import recent
 from farm.server.damage import MOST_REMEMBERED, Losses
 from farm.wire.leases import Part, Report
 from farm.wire.messages import GetOutcomes, GetResults, Outcomes
@@ -16,7 +17,8 @@ LARGE = 100_000
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path, monkeypatch):
+    monkeypatch.setattr(recent, "MOST_ROWS", 0)  # all of it is read from the disk
     made = World(tmp_path)
     yield made
     made.kill()
