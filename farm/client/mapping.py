@@ -69,7 +69,7 @@ class Mapping:
         self._came = RangeSet()  # calls that have a result
         self._places = Places()
 
-    def send(self, take: Take, *, at_once: bool = False) -> int:
+    def send(self, take: Take, *, at_once: bool = False) -> int | None:
         """Send all arguments, as fast as they are taken.
 
         One that cannot be sent has failed alone, as in `multiprocessing.Pool`.
@@ -79,7 +79,7 @@ class Mapping:
             at_once: the next argument may be long in coming (see `Sending.send`).
 
         Returns:
-            How many there were.
+            How many there were; None if it was over before all were sent, and there may be more.
 
         Raises:
             FarmError: nothing can be sent.
@@ -94,7 +94,7 @@ class Mapping:
             self.cancel()
             self.page_over()
             raise
-        return self._feed.total + len(self._places)
+        return self._feed.total + len(self._places) if self._feed.is_complete else None
 
     def _sendable(self, blocks: Iterable[Packed | Unsendable]) -> Iterator[Packed]:
         sent = 0

@@ -222,6 +222,8 @@ class SessionPool:
             # What cannot be sent is said by the results, which have been told of it.
             with contextlib.suppress(Exception):
                 total = made.send(pulling.take, at_once=True)
+                if total is None:  # not all were sent: its end says why
+                    return
                 if pulling.error is not None:
                     results.put_error(total, pulling.error)
                     total += 1
