@@ -33,6 +33,9 @@ class Taker(Protocol):
     def page_over(self) -> None:
         """What came together has been handed over."""
 
+    def cut(self, start: int, error: FarmError) -> None:
+        """The tasks from the index ``start`` on were not taken; of the others all comes."""
+
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes: the batch has ended, or (``error``) cannot be followed."""
 

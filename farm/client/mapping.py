@@ -66,6 +66,7 @@ class Mapping:
         self._sink = sink
         self._on_end = on_end
         self._over = False
+        self._cut: FarmError | None = None  # why it takes no more arguments
         self._came = RangeSet()  # calls that have a result
         self._places = Places()
 
@@ -86,7 +87,7 @@ class Mapping:
             Exception: what ``take`` raised. The batch is given up then.
         """
         blocks = Blocks(self._link.largest - SPARE_BYTES, list, "argument {}".format)
-        sending = Sending(self._link, self._changed, self._feed, lambda: self._over)
+        sending = Sending(self._link, self._changed, self._feed, self._takes_no_more)
         try:
             sending.send(self._sendable(blocks.of(take)), at_once=at_once)
         except BaseException as error:
@@ -95,6 +96,9 @@ class Mapping:
             self.page_over()
             raise
         return self._feed.total + len(self._places) if self._feed.is_complete else None
+
+    def _takes_no_more(self) -> bool:
+        return self._over or self._cut is not None
 
     def _sendable(self, blocks: Iterable[Packed | Unsendable]) -> Iterator[Packed]:
         sent = 0
@@ -143,6 +147,13 @@ class Mapping:
         with self._changed:
             self._changed.notify_all()
 
+    def cut(self, start: int, error: FarmError) -> None:
+        """The arguments from some place on were not taken: its end says why."""
+        del start
+        with self._changed:
+            self._cut = self._cut or error
+            self._changed.notify_all()
+
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes."""
         if error is None:
@@ -153,7 +164,7 @@ class Mapping:
             self._over = True
             is_whole = self._feed.is_complete and self._came.count >= self._feed.total
         if not is_whole:
-            self._sink.fail(self._feed.reason(error))
+            self._sink.fail(self._feed.reason(error or self._cut))
         self._on_end(self)
         with self._changed:
             self._changed.notify_all()

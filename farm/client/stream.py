@@ -162,13 +162,29 @@ class _Calls:
         with self._stream.changed:
             self._stream.changed.notify_all()
 
+    def cut(self, start: int, error: FarmError) -> None:
+        """The calls from the index ``start`` on were not taken, and the next go into another batch.
+
+        Those that wait to be sent are not sent.
+        """
+        with self._stream.changed:
+            left = [index for index in list(self._open) if index >= start]
+            results = [*(self._open.pop(index) for index in left), *self._left_waiting()]
+            self._waiting.clear()
+        for result in results:
+            result.fail(self.feed.reason(error))
+        self.page_over()
+
+    def _left_waiting(self) -> list[AsyncResult]:
+        return [one.result for one in self._waiting]
+
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes."""
         if error is None:
             self.feed.drop()
         with self._stream.changed:
             self.closing = self.feed.is_closed = True
-            left = [*self._open.values(), *(one.result for one in self._waiting)]
+            left = [*self._open.values(), *self._left_waiting()]
             self._open.clear()
             self._waiting.clear()
         for result in left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from multiprocessing import TimeoutError as PoolTimeoutError
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from fake_farm import done
 from fake_link import FakeLink
 from farm_harness import PATIENCE, eventually
 
+from farm.client import blocks
 from farm.client import pool as module
 from farm.client.pool import SessionPool
-from farm.errors import BatchCancelledError, FarmError
+from farm.errors import BatchCancelledError, FarmError, RequestError
 from farm.wire.messages import Append, Submit
 
 
@@ -159,3 +161,77 @@ def test_a_map_raises_unless_all_came(pool, link, came):
         else:
             with pytest.raises(BatchCancelledError):
                 result.get(PATIENCE)
+
+
+CLOSED = RequestError("closed", "batch 1 takes no more: it was closed")
+
+
+def test_calls_that_a_closed_batch_did_not_take_fail_alone(pool, link):
+    taken = pool.apply_async(abs, (-1,))
+    link.request(Submit)
+    link.accept()
+    sent_late = pool.apply_async(abs, (-2,))
+    append = link.request(Append)
+    waiting = pool.apply_async(abs, (-3,))
+    link.say(append, CLOSED)
+    for late in (sent_late, waiting):
+        with pytest.raises(FarmError, match="takes no more: it was closed"):
+            late.get(PATIENCE)
+    assert link.cancelled == []
+    after = pool.apply_async(abs, (-4,))
+    link.request(Submit)
+    link.page([done(0, [1])], ended=True, nth=0)
+    assert taken.get(0) == 1
+    link.accept()
+    link.page([done(0, [4])])
+    assert after.get(0) == 4
+
+
+@IMAPS
+def test_of_an_imap_that_a_closed_batch_cut_off_what_it_took_comes(pool, link, method):
+    go = threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield -1
+        go.wait(PATIENCE)
+        for number in itertools.count(2):
+            yield -number
+
+    found = getattr(pool, method)(abs, slow())
+    sent(link, 1)
+    go.set()
+    link.say(link.request(Append), CLOSED)
+    with pytest.raises(PoolTimeoutError):
+        found.next(0)
+    assert link.cancelled == []
+    link.page([done(0, [1])])
+    link.page(ended=True)
+    eventually(no_sender, "nobody sends any more")
+    results, error = until_end(found)
+    assert results == [1]
+    assert "takes no more: it was closed" in str(error)
+
+
+def test_a_map_that_a_closed_batch_cut_off_says_so_at_its_end(pool, link, monkeypatch):
+    monkeypatch.setattr(blocks, "FIRST_ITEMS", 2)
+    found = pool.map_async(abs, range(4))
+    link.request(Submit)
+    link.accept()
+    link.say(link.request(Append), CLOSED)
+    link.page([done(0, [0, 1])])
+    assert not found.ready()
+    link.page(ended=True)
+    with pytest.raises(FarmError, match="takes no more: it was closed"):
+        found.get(PATIENCE)
+
+
+def test_terminated_meanwhile_that_is_what_is_said(pool, link):
+    pool.apply_async(abs, (-1,))
+    link.request(Submit)
+    link.accept()
+    late = pool.apply_async(abs, (-2,))
+    append = link.request(Append)
+    pool._stream.cancel()
+    link.say(append, RequestError("cancelled", "batch 1 was cancelled"))
+    with pytest.raises(FarmError, match="the pool was terminated"):
+        late.get(0)
