@@ -141,11 +141,13 @@ class Feed:
                     self._begin(answer)
                 self._on_room()
                 self._changed.notify_all()
-        except FarmError as error:
-            self.refused(error)
-        else:
             if is_first and self.id is not None and self._taker is not None:
                 Follower(self._link, self.id, self._taker).start()
+        except FarmError as error:
+            self.refused(error)
+        except Exception as error:
+            # Out of memory, say, in the middle of it: nobody knows any more what was sent.
+            self.refused(FarmError(f"what follows could not be sent: {error!r}"))
 
     def _begin(self, answer: messages.Message) -> None:
         if not isinstance(answer, messages.Submitted):
@@ -169,11 +171,13 @@ class Feed:
 
         What was sent after it cannot be taken either, and the batch would wait for ever.
         """
-        with self._changed:
-            self.is_closed = True
-            if self.id is not None:
-                self._cancel()
-        self._on_refused(_said(error))
+        try:
+            with self._changed:
+                self.is_closed = True
+                if self.id is not None:
+                    self._cancel()
+        finally:
+            self._on_refused(_said(error))
 
     def give_up(self) -> None:
         """Cancel the batch, as soon as it is known."""

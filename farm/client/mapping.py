@@ -65,7 +65,7 @@ class Mapping:
         self._feed = Feed(link, changed, spec, self)
         self._sink = sink
         self._on_end = on_end
-        self._over = False
+        self._over = self._told = False
         self._cut: FarmError | None = None  # why it takes no more arguments
         self._came = RangeSet()  # calls that have a result
         self._places = Places()
@@ -91,9 +91,10 @@ class Mapping:
         try:
             sending.send(self._sendable(blocks.of(take)), at_once=at_once)
         except BaseException as error:
-            self._sink.fail(error)  # before its end, which says less
-            self.cancel()
-            self.page_over()
+            try:
+                self._sink.fail(error)  # before its end, which says less
+            finally:
+                self.cancel()
             raise
         return self._feed.total + len(self._places) if self._feed.is_complete else None
 
@@ -113,34 +114,39 @@ class Mapping:
 
     def cancel(self) -> None:
         """Give up what has no result."""
+        self.give_up()
+        self._link.drain()
+
+    def give_up(self) -> None:
+        """As `cancel`, without waiting until it is on its way; may be interrupted, and repeated."""
         with self._changed:
             self._feed.give_up()
             is_unknown = self._feed.is_unknown
+            self._changed.notify_all()
         if is_unknown:
             self.end(self._feed.reason(None))
-        self._link.drain()
 
     # -- as a `Taker` -------------------------------------------------------------------------
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
-        for new in self._new(start, start + len(values)):
-            for first, stop, place in self._places.of(*new):
-                self._sink.put(place, values[first - start : stop - start])
+        stop = start + len(values)
+        for new in self._new(start, stop):
+            for first, last, place in self._places.of(*new):
+                self._sink.put(place, values[first - start : last - start])
+        self._came.add(start, stop)  # what could not be put has not come, so that the end says so
 
     def put_error(self, index: int, error: BaseException) -> None:
         """A call has failed."""
         for first, stop in self._new(index, index + 1):
             for _, _, place in self._places.of(first, stop):
                 self._sink.put_error(place, error)
+        self._came.add(index, index + 1)
 
     def _new(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of it had no result: a task that somebody retries ends twice, and counts once."""
         new = [(start, stop)]
-        if self._came.intersection(start, stop):
-            new = list(RangeSet(new) - self._came)
-        self._came.add(start, stop)
-        return new
+        return list(RangeSet(new) - self._came) if self._came.intersection(start, stop) else new
 
     def page_over(self) -> None:
         """Wake whoever waits for results, or for room."""
@@ -155,16 +161,15 @@ class Mapping:
             self._changed.notify_all()
 
     def end(self, error: FarmError | None) -> None:
-        """Nothing further comes."""
-        if error is None:
-            self._feed.drop()
+        """Nothing further comes. Each step may be done again: it may be interrupted anywhere."""
         with self._changed:
-            if self._over:
-                return
             self._over = True
             is_whole = self._feed.is_complete and self._came.count >= self._feed.total
-        if not is_whole:
+        if not (is_whole or self._told):
             self._sink.fail(self._feed.reason(error or self._cut))
-        self._on_end(self)
-        with self._changed:
-            self._changed.notify_all()
+        if error is None:
+            self._feed.drop()
+        if not self._told:
+            self._on_end(self)
+            self._told = True
+        self.page_over()

@@ -295,20 +295,23 @@ class SessionPool:
             if self._state == "terminated":
                 return
             self._state, self._leaver = "terminated", threading.get_ident()
-            mappings = list(self._mappings)
-        self._stream.cancel()
-        for made in mappings:
-            made.cancel()
+        self._give_up()
+        self._session.link.drain()
         if not self._is_bringer():
             with self._changed:
                 self._changed.wait_for(self._is_over, LEAVE_SECONDS)
             self._session.link.settle(LEAVE_SECONDS)
 
+    def _give_up(self) -> None:
+        self._stream.give_up()
+        for made in list(self._mappings):
+            made.give_up()
+
     def _let_go(self) -> None:
-        try:
-            self._session.close()
-        finally:
-            self._stream.stop()
+        with contextlib.ExitStack() as steps:  # the last one first
+            steps.callback(self._stream.stop)
+            steps.callback(self._session.close)
+            steps.callback(self._give_up)  # again, as Ctrl-C may have come before it was over
 
     def join(self) -> None:
         """Wait until everything that was called has a result.

@@ -12,12 +12,14 @@ the link's.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import queue
 import sys
 import threading
 import time
 from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.batch import spec as specs
@@ -29,8 +31,13 @@ from farm.errors import FarmError, UsageError
 if TYPE_CHECKING:
     from farm.client.link import Link
 
+log = logging.getLogger("farm.client")
+
 FLUSH_SECONDS = 0.001
 """For so long a call waits for others at most."""
+
+AGAIN_SECONDS = 0.1
+"""Before calls are sent again, where an attempt has failed."""
 
 MESSAGE_BYTES = 1 << 20
 """Bytes of calls that are sent together, unless one is larger."""
@@ -129,8 +136,9 @@ class _Calls:
         items: list[bytes] = []
         size = 0
         while self._waiting and (not items or size + len(self._waiting[0].data) <= self._together):
-            data, result, self._sent_bytes = self._waiting.popleft()
+            data, result, self._sent_bytes = self._waiting[0]
             self._open[self.feed.total + len(items)] = result
+            self._waiting.popleft()  # after it: what is in neither could not be told of its end
             items.append(data)
             size += len(data)
         return items
@@ -146,16 +154,23 @@ class _Calls:
 
     def put(self, start: int, values: list[Any]) -> None:
         """Results from the index ``start`` on."""
-        for index, value in enumerate(values, start):
-            result = self._open.pop(index, None)
+        result = None
+        try:
+            for index, value in enumerate(values, start):
+                result = self._open.pop(index, None)
+                if result is not None:
+                    result.settle(value)
+        except BaseException as error:
             if result is not None:
-                result.settle(value)
+                result.fail(error)  # it is not among those any more whom the end is told
+            raise
 
     def put_error(self, index: int, error: BaseException) -> None:
         """A call has failed."""
-        result = self._open.pop(index, None)
+        result = self._open.get(index)
         if result is not None:
             result.fail(error)
+            self._open.pop(index, None)
 
     def page_over(self) -> None:
         """Wake whoever waits for a result, or for room."""
@@ -168,28 +183,37 @@ class _Calls:
         Those that wait to be sent are not sent.
         """
         with self._stream.changed:
-            left = [index for index in list(self._open) if index >= start]
-            results = [*(self._open.pop(index) for index in left), *self._left_waiting()]
-            self._waiting.clear()
-        for result in results:
-            result.fail(self.feed.reason(error))
+            numbers = [index for index in list(self._open) if index >= start]
+            left = [*(self._open[index] for index in numbers), *self._left_waiting()]
+        self._fail(left, error)
+        for index in numbers:  # after it: all are told
+            self._open.pop(index, None)
+        self._waiting.clear()
         self.page_over()
 
     def _left_waiting(self) -> list[AsyncResult]:
         return [one.result for one in self._waiting]
 
     def end(self, error: FarmError | None) -> None:
-        """Nothing further comes."""
-        if error is None:
-            self.feed.drop()
+        """Nothing further comes. Each step may be done again: it may be interrupted anywhere."""
         with self._stream.changed:
             self.closing = self.feed.is_closed = True
             left = [*self._open.values(), *self._left_waiting()]
-            self._open.clear()
-            self._waiting.clear()
-        for result in left:
-            result.fail(self.feed.reason(error))
+        self._fail(left, error)
+        self._open.clear()  # after it: all are told
+        self._waiting.clear()
+        if error is None:
+            self.feed.drop()
         self._stream.ended(self)
+
+    def _fail(self, results: list[AsyncResult], error: FarmError | None) -> None:
+        """Tell all of them, whatever it raises to tell one."""
+        with ExitStack() as steps:
+            for result in reversed(results):  # the last one is told first
+                steps.callback(self._fail_one, result, error)
+
+    def _fail_one(self, result: AsyncResult, error: FarmError | None) -> None:
+        result.fail(self.feed.reason(error))
 
 
 class CallStream:
@@ -276,12 +300,21 @@ class CallStream:
         """Send what is urgent, and what has waited for long enough."""
         while not self._stopped:
             self._news.get()
-            self._gather()
-            with self.changed:
-                waiting = list(self._unfinished)
-            for calls in waiting:
-                self._flush(calls)
-            self.link.drain()
+            try:
+                self._send()
+            except Exception:
+                # Out of memory, say. All calls need this thread.
+                log.exception("calls could not be sent, and are tried again")
+                time.sleep(AGAIN_SECONDS)
+                self.wake()
+
+    def _send(self) -> None:
+        self._gather()
+        with self.changed:
+            waiting = list(self._unfinished)
+        for calls in waiting:
+            self._flush(calls)
+        self.link.drain()
 
     def _gather(self) -> None:
         """Wait for calls that go together, for a moment at most."""
@@ -302,8 +335,9 @@ class CallStream:
                 calls.flush()
         except FarmError as error:
             calls.feed.refused(error)
-        except MemoryError:  # for the message: its calls have numbers, and can have no others
-            calls.feed.refused(FarmError("calls could not be sent: this process is out of memory"))
+        except Exception as error:
+            # Out of memory, say. The calls have numbers, and can have no others.
+            calls.feed.refused(FarmError(f"calls could not be sent: {error!r}"))
 
     def ended(self, calls: _Calls) -> None:
         """A batch of calls is over."""
@@ -324,8 +358,11 @@ class CallStream:
             for calls in self._unfinished:
                 calls.close()
 
-    def cancel(self) -> None:
-        """Give up every call that has no result."""
+    def give_up(self) -> None:
+        """Give up every call that has no result; may be interrupted, and repeated.
+
+        Whoever calls this drains the link.
+        """
         with self.changed:
             self._closed = True
             for calls in self._unfinished:
@@ -334,7 +371,6 @@ class CallStream:
             self.changed.notify_all()
         for calls in unknown:
             calls.end(None)
-        self.link.drain()
 
     def stop(self) -> None:
         """End the thread."""

@@ -293,7 +293,7 @@ def test_without_memory_for_a_message_its_batch_fails_and_the_next_calls_go_on(c
 
     monkeypatch.setattr(module, "pickle", SimpleNamespace(dumps=no_memory))
     failed = calls.add(b"1")
-    with pytest.raises(FarmError, match="out of memory"):
+    with pytest.raises(FarmError, match="calls could not be sent: MemoryError"):
         failed.get(PATIENCE)
     assert calls.link.cancelled == ["1"]
     monkeypatch.undo()
@@ -320,7 +320,7 @@ def test_closed_it_ends_with_its_last_result(calls):
 
 def test_cancelled_each_call_has_failed_when_the_server_says_so(late):
     result = late.add()
-    late.stream.cancel()
+    late.stream.give_up()
     late.link.accept()
     assert late.link.cancelled == ["1"]
     late.link.page(ended=True)
@@ -332,5 +332,5 @@ def test_it_waits_for_the_network_without_the_lock(late, monkeypatch):
     owned: list[bool] = []
     monkeypatch.setattr(late.link, "drain", lambda: owned.append(late.changed._is_owned()))
     late.adds(3)
-    late.stream.cancel()
+    late.stream.give_up()
     assert set(owned) == {False}

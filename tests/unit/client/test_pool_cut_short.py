@@ -231,7 +231,7 @@ def test_terminated_meanwhile_that_is_what_is_said(pool, link):
     link.accept()
     late = pool.apply_async(abs, (-2,))
     append = link.request(Append)
-    pool._stream.cancel()
+    pool._stream.give_up()
     link.say(append, RequestError("cancelled", "batch 1 was cancelled"))
     with pytest.raises(FarmError, match="the pool was terminated"):
         late.get(0)

@@ -15,9 +15,11 @@ from interrupting import everywhere
 from farm.batch import spec as specs
 from farm.client import pool as module
 from farm.client.changed import Changed
+from farm.client.mapping import Mapping
 from farm.client.pending import AsyncResult, ResultIterator
 from farm.client.pool import SessionPool
 from farm.client.stream import CallStream
+from farm.errors import FarmError
 from farm.wire.messages import Append, Submit
 
 CLIENT = "farm/client/"
@@ -79,7 +81,7 @@ def test_a_batch_that_an_interrupt_left_without_calls_holds_nobody_up() -> None:
     calls = Calls()
     with calls.changed:
         calls.stream._current()
-    calls.stream.cancel()
+    calls.stream.give_up()
     assert calls.stream.is_over
     assert calls.link.said == []
     calls.stream.stop()
@@ -89,7 +91,7 @@ def test_a_call_that_was_not_sent_yet_fails_when_all_are_given_up(monkeypatch) -
     monkeypatch.setattr(CallStream, "wake", lambda _: None)
     calls = Calls()
     result = calls.add(b"call")
-    calls.stream.cancel()
+    calls.stream.give_up()
     assert result.ready()
     assert calls.stream.is_over
     monkeypatch.undo()
@@ -161,6 +163,56 @@ def test_interrupted_anywhere_it_ends_when_it_is_told_again(monkeypatch):
         pool.terminate()
         assert link.closed is not None, interrupt.where
         assert not pool._stream._flusher.is_alive(), interrupt.where
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered", "map_async"])
+def test_interrupted_anywhere_it_ends_what_was_not_sent_yet(method, monkeypatch):
+    """The arguments come slowly, so that nothing of it is on its way."""
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(Mapping, "send", lambda *_args, **_more: None)
+    for interrupt in everywhere(CLIENT):
+        link = FakeLink()
+        pool = SessionPool(link)  # type: ignore[arg-type]
+        found = getattr(pool, method)(abs, [-1])
+        interrupt.during(pool.terminate)
+        pool.terminate()
+        with pytest.raises(FarmError, match="the pool was terminated"):
+            found.get(0.1) if method == "map_async" else found.next(0.1)
+        assert not pool._mappings, interrupt.where
+
+
+def test_interrupted_before_it_has_given_up_everything_it_does_so_as_it_lets_go(
+    pool, link, monkeypatch
+):
+    monkeypatch.setattr(Mapping, "send", lambda *_args, **_more: None)
+    found = pool.imap(abs, [-1])
+    give_up, calls = pool._stream.give_up, []
+
+    def interrupted() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        give_up()
+
+    monkeypatch.setattr(pool._stream, "give_up", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.terminate()
+    with pytest.raises(FarmError, match="the pool was terminated"):
+        found.next(0)
+    assert link.closed is not None
+
+
+def test_interrupted_where_calls_are_given_up_each_has_an_end(monkeypatch):
+    for interrupt in everywhere(CLIENT):
+        calls = Calls()
+        monkeypatch.setattr(CallStream, "wake", lambda _: None)
+        results = [calls.add(b"%d" % number) for number in range(3)]
+        interrupt.during(calls.stream.give_up)
+        calls.stream.give_up()
+        assert all(result.ready() for result in results), interrupt.where
+        assert calls.stream.is_over
+        monkeypatch.undo()
+        calls.stream.stop()
 
 
 def test_interrupted_where_it_closes_it_ends_when_it_is_closed_again(monkeypatch):
