@@ -283,7 +283,8 @@ class Link:
     def _answer(self, number: int, body: Message) -> None:
         known = self._asked.get(number)
         request = None if known is None else known.request
-        if self._put_off.takes(number, request, body, time.monotonic()):
+        awaited = known is not None and isinstance(known.answer, Reply)
+        if self._put_off.takes(number, request, body, time.monotonic(), awaited=awaited):
             return
         with self._lock:
             asked = self._asked.get(number)

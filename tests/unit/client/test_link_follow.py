@@ -12,9 +12,11 @@ from farm_harness import PATIENCE, eventually
 
 from farm.client import link as module
 from farm.client import putoff
+from farm.client.asking import say
 from farm.client.follow import Follower
 from farm.client.once import Reply
 from farm.errors import FarmError, RequestError
+from farm.wire.controls import Forget
 from farm.wire.messages import (
     Cancel,
     Done,
@@ -219,3 +221,25 @@ def test_what_cancels_has_a_bound_as_well(link, monkeypatch):
         link.tell(Cancel("7"), Reply())
     with pytest.raises(FarmError, match="unanswered already"):
         link.tell(Cancel("7"), Reply())
+
+
+STALLED = Refused("journal", "the server cannot write its journal")
+
+
+def test_what_nobody_waits_for_is_said_again_while_the_journal_cannot_be_written(link, line):
+    for request in (Cancel("7"), Forget(7)):
+        before = len(line.asked)
+        say(link, request)
+        for count in range(1, 4):
+            line.say(line.numbers(before + count)[-1], STALLED)
+        line.say(line.numbers(before + 4)[-1], Done())
+        assert [one for _, one in line.asked[before:]] == [request] * 4
+        link.settle(PATIENCE)
+
+
+def test_who_waits_is_told_that_the_journal_cannot_be_written(link, line):
+    for count, request in enumerate((Cancel("7"), Forget(7)), 1):
+        reply = link.ask(request)
+        line.say(line.numbers(count)[-1], STALLED)
+        with pytest.raises(RequestError, match="cannot write its journal"):
+            reply.result(PATIENCE)
