@@ -6,7 +6,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from farm.client.once import Reply
 from farm.errors import (
     BatchCancelledError,
     FarmError,
@@ -69,11 +68,29 @@ def ask(
 
 
 def say(link: Link, request: messages.Message) -> None:
-    """Say something whose answer nobody waits for, if it can be said."""
+    """Say something whose answer nobody waits for, if it can be said.
+
+    What a server refuses whose journal cannot be written is said again for some minutes.
+    """
+    said = _Said(type(request).__name__)
     try:
-        link.tell(request, Reply())
+        link.tell(request, said)
     except FarmError as error:
-        log.debug("%s was not said: %s", type(request).__name__, error)
+        said.set_exception(error)
+
+
+class _Said:
+    """Takes the answer that nobody waits for, as a `farm.client.link.Answer`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def set_result(self, body: messages.Message) -> None:
+        """It was heard."""
+
+    def set_exception(self, error: FarmError) -> None:
+        """It was not said, or not for long enough, or is of no use any more."""
+        log.debug("%s came to nothing: %s", self._what, error)
 
 
 def meaning(error: RequestError) -> FarmError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,8 @@ class Blocks:
         except Exception as error:
             # Pickling runs the objects' own methods, which may raise anything.
             if len(items) == 1:
-                error.add_note(f"while {self._name(start)} was pickled, to be sent")
+                with suppress(Exception):  # its class may let nobody add anything
+                    error.add_note(f"while {self._name(start)} was pickled, to be sent")
                 yield Unsendable(error)
                 return
         else:

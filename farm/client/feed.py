@@ -25,6 +25,9 @@ MAX_ON_THEIR_WAY = 16
 BYTES_ON_THEIR_WAY = 8 << 20
 """Bytes that are not acknowledged, beyond the one message that there may always be."""
 
+_TAKES_NO_MORE = frozenset({"closed", "cancelled"})
+"""Refusals by a batch that goes on to its end without what is refused."""
+
 
 class Feed:
     """An open batch. Everything is called with the lock, but for `drop` and `reason`.
@@ -103,6 +106,7 @@ class Feed:
         Raises:
             FarmError: the session is closed.
         """
+        sent = _Sent(self, self.total, len(payload))
         blocks = [messages.Block(self.total, self.total + count, payload)] if count else []
         self.total += count
         self.is_closed = self.is_complete = close
@@ -114,7 +118,7 @@ class Feed:
                 token, self._spec.name, self.total, self._spec.options,
                 specs.encode(self._spec), blocks=blocks, open=not close,
             )  # fmt: skip
-        self._tell_block(request, _Sent(self, len(payload)))
+        self._tell_block(request, sent)
 
     def _tell_block(self, request: messages.Message, sent: _Sent) -> None:
         self._sent.add(sent)  # before it is told: after Ctrl-C it may be on its way
@@ -137,11 +141,13 @@ class Feed:
                     self._begin(answer)
                 self._on_room()
                 self._changed.notify_all()
-        except FarmError as error:
-            self.refused(error)
-        else:
             if is_first and self.id is not None and self._taker is not None:
                 Follower(self._link, self.id, self._taker).start()
+        except FarmError as error:
+            self.refused(error)
+        except Exception as error:
+            # Out of memory, say, in the middle of it: nobody knows any more what was sent.
+            self.refused(FarmError(f"what follows could not be sent: {error!r}"))
 
     def _begin(self, answer: messages.Message) -> None:
         if not isinstance(answer, messages.Submitted):
@@ -150,16 +156,28 @@ class Feed:
         if self._given_up:
             self._cancel()
 
+    def not_taken(self, start: int, error: FarmError) -> None:
+        """A message that begins with the task ``start`` was refused; without the lock."""
+        is_cut = isinstance(error, RequestError) and error.code in _TAKES_NO_MORE
+        if not is_cut or self._taker is None or self.id is None:
+            self.refused(error)
+            return
+        with self._changed:
+            self.is_closed, self.is_complete = True, False
+        self._taker.cut(start, _said(error))
+
     def refused(self, error: FarmError) -> None:
         """A message will not be acknowledged; without the lock.
 
         What was sent after it cannot be taken either, and the batch would wait for ever.
         """
-        with self._changed:
-            self.is_closed = True
-            if self.id is not None:
-                self._cancel()
-        self._on_refused(meaning(error) if isinstance(error, RequestError) else error)
+        try:
+            with self._changed:
+                self.is_closed = True
+                if self.id is not None:
+                    self._cancel()
+        finally:
+            self._on_refused(_said(error))
 
     def give_up(self) -> None:
         """Cancel the batch, as soon as it is known."""
@@ -187,11 +205,16 @@ class Feed:
             say(self._link, controls.Forget(self.id))
 
 
+def _said(error: FarmError) -> FarmError:
+    return meaning(error) if isinstance(error, RequestError) else error
+
+
 class _Sent:
     """One message on its way, as a `farm.client.link.Answer`."""
 
-    def __init__(self, feed: Feed, size: int) -> None:
+    def __init__(self, feed: Feed, start: int, size: int) -> None:
         self._feed = feed
+        self._start = start
         self.size = size
 
     def set_result(self, body: messages.Message) -> None:
@@ -200,4 +223,4 @@ class _Sent:
 
     def set_exception(self, error: FarmError) -> None:
         """It was refused, or the link is given up."""
-        self._feed.refused(error)
+        self._feed.not_taken(self._start, error)

@@ -33,6 +33,9 @@ class Taker(Protocol):
     def page_over(self) -> None:
         """What came together has been handed over."""
 
+    def cut(self, start: int, error: FarmError) -> None:
+        """The tasks from the index ``start`` on were not taken; of the others all comes."""
+
     def end(self, error: FarmError | None) -> None:
         """Nothing further comes: the batch has ended, or (``error``) cannot be followed."""
 
@@ -74,6 +77,16 @@ class Follower:
         if not isinstance(body, messages.Outcomes):
             self._taker.end(ProtocolError(f"the server answered GetOutcomes with {body}"))
             return
+        try:
+            self._take(body)
+        except Exception as error:
+            # Out of memory, say. What is missing now comes no more, and who waits for it is told.
+            log.exception("results of batch %d could not be taken", self._batch)
+            say(self._link, messages.Cancel(str(self._batch)))
+            kind = type(error).__name__
+            self._taker.end(FarmError(f"results could not be taken: {kind}, see the log"))
+
+    def _take(self, body: messages.Outcomes) -> None:
         self._request.cursor = body.cursor
         self._hand_over(body.outcomes)
         self._taker.page_over()

@@ -270,8 +270,8 @@ class Link:
                 outbox.put(number, request, codec.encode_pieces(number, request))
 
     def _answer(self, number: int, body: Message) -> None:
-        request = self._asked.request(number)
-        if not self._put_off.takes(number, request, body, time.monotonic()):
+        request, awaited = self._asked.request(number), self._asked.is_awaited(number)
+        if not self._put_off.takes(number, request, body, time.monotonic(), awaited=awaited):
             self._asked.answer(number, body)
 
     def _reconnect(self) -> None:

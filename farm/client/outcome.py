@@ -59,7 +59,7 @@ def expand(
         for index in range(max(first, outcome.start), outcome.stop):
             yield _failed(outcome, index, attempts.get(index, 1), loads)
         return
-    values = loads(outcome.payload)
+    values, broken = _loaded(outcome.payload, loads)
     seconds = array.array("f", outcome.seconds)
     for index in range(max(first, outcome.start), outcome.stop):
         at = index - outcome.start + outcome.offset
@@ -67,15 +67,44 @@ def expand(
         try:
             value = values[at]
         except (TypeError, LookupError):
-            error = _no_result(index, outcome.node)
+            error = _no_result(index, outcome.node, broken)
             yield Outcome(index, error.kind, None, error, 0.0, outcome.node, tried)
         else:
             yield Outcome(index, "done", value, None, seconds[at], outcome.node, tried)
 
 
-def _no_result(index: int, node: str) -> TaskError:
-    """A node that is broken, or lies, has said that a task is done."""
-    return TaskError(index, "unpicklable", "", f"what the node {node!r} sent is no result")
+def _loaded(data: bytes, loads: Callable[[bytes], Any]) -> tuple[Any, BaseException | None]:
+    """What was pickled; or what it raises instead that would end the program, such as SystemExit.
+
+    That is the task's error, unless it came from outside, as Ctrl-C does.
+    """
+    try:
+        return loads(data), None
+    except Exception:
+        raise
+    except BaseException as error:
+        if not _raises(type(error), data, loads):
+            raise
+        return None, error
+
+
+def _raises(kind: type[BaseException], data: bytes, loads: Callable[[bytes], Any]) -> bool:
+    """Whether it is what is unpickled that raises this: a signal does not come every time."""
+    try:
+        loads(data)
+    except BaseException as error:
+        return type(error) is kind
+    return False
+
+
+def _no_result(index: int, node: str, broken: BaseException | None = None) -> TaskError:
+    """What a task returned cannot be had; or a broken or lying node has said that it is done."""
+    if broken is None:
+        return TaskError(index, "unpicklable", "", f"what the node {node!r} sent is no result")
+    name = type(broken).__name__
+    error = TaskError(index, "unpicklable", name, f"its result raises {name} when it is unpickled")
+    error.__cause__ = broken
+    return error
 
 
 def values_of(outcome: messages.Outcome) -> list[Any]:
@@ -89,10 +118,10 @@ def values_of(outcome: messages.Outcome) -> list[Any]:
         assert error is not None
         raise error
     # Results are unpickled as those of a `multiprocessing.Pool`: README says whom that trusts.
-    values: list[Any] = pickle.loads(outcome.payload)  # noqa: S301 - the API's documented trust
+    values, broken = _loaded(outcome.payload, pickle.loads)
     count = outcome.stop - outcome.start
     if not isinstance(values, list) or len(values) < outcome.offset + count:
-        raise _no_result(outcome.start, outcome.node)
+        raise _no_result(outcome.start, outcome.node, broken)
     whole = outcome.offset == 0 and len(values) == count
     return values if whole else values[outcome.offset : outcome.offset + count]
 
@@ -128,8 +157,9 @@ def _cause(failure: messages.Failure, loads: Callable[[bytes], Any]) -> BaseExce
     if failure.exception is None:
         return text
     try:
-        original = loads(failure.exception)
-        if not isinstance(original, BaseException):
+        original, _ = _loaded(failure.exception, loads)
+        # What is no Exception, such as SystemExit, would end whoever it is raised for.
+        if not isinstance(original, Exception):
             return text
         _CAUSE.__set__(original, text)
     except Exception:

@@ -95,24 +95,32 @@ class AsyncResult:
         self._end(_FAILED, error)
 
     def _end(self, state: int, value: Any) -> None:
-        with self._changed:  # results come in one thread, and an end may come in another
-            if self._is_taken:
-                return
-            self._is_taken = True
-        callback = self._callback if state == _DONE else self._error_callback
-        self._callback = self._error_callback = None
+        is_taken = False
         try:
+            with self._changed:  # results come in one thread, and an end may come in another
+                if self._is_taken:
+                    return
+                self._is_taken = is_taken = True
+            callback = self._callback if state == _DONE else self._error_callback
+            self._callback = self._error_callback = None
             if callback is not None:
-                callback(value)
-        except BaseException as error:
-            # The thread that brings results goes on, also after a SystemExit: other calls wait for
-            # it. What interrupts the main thread is not for the callback alone.
-            log.exception("a callback of a pool failed")
-            if _is_interrupt(error):
-                raise
+                _call(callback, value)
         finally:
-            # As in `multiprocessing.pool`, whoever waits goes on when the callback has returned.
-            self._value, self._state = value, state
+            # As in `multiprocessing.pool`, whoever waits goes on when the callback has returned. No
+            # other end follows, so that it is told also after Ctrl-C, or without memory.
+            if is_taken:
+                self._value, self._state = value, state
+
+
+def _call(callback: Callback, value: Any) -> None:
+    try:
+        callback(value)
+    except BaseException as error:
+        # The thread that brings results goes on, also after a SystemExit: other calls wait for it.
+        # What interrupts the main thread is not for the callback alone.
+        log.exception("a callback of a pool failed")
+        if _is_interrupt(error):
+            raise
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -252,4 +260,5 @@ class ResultIterator:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more results than have come. Whoever calls this notifies ``changed``."""
-        self._end = self._end or error
+        if self._end is None:  # not by its truth: an exception's class may say anything to that
+            self._end = error

@@ -224,6 +224,8 @@ class SessionPool:
             # What cannot be sent is said by the results, which have been told of it.
             with contextlib.suppress(Exception):
                 total = made.send(pulling.take, at_once=True)
+                if total is None:  # not all were sent: its end says why
+                    return
                 if pulling.error is not None:
                     results.put_error(total, pulling.error)
                     total += 1
@@ -306,7 +308,7 @@ class SessionPool:
         with self._changed:
             mappings = list(self._mappings)
         for made in mappings:
-            made.cancel()
+            made.give_up()
 
     def _let_go(self) -> None:
         """Whoever terminates it lets go of the farm, and nobody else."""

@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from farm.wire.messages import Append, GetOutcomes, Message, Refused
+from farm.wire.controls import Forget
+from farm.wire.messages import Append, Cancel, GetOutcomes, Message, Refused, Submit
 
 log = logging.getLogger("farm.client")
 
@@ -21,8 +22,11 @@ BUSY_SECONDS = 30.0
 """A request that the server is too busy for is sent again after a pause, for so long."""
 
 JOURNAL_SECONDS = 300.0
-"""For so long blocks are sent again that a server refuses whose journal cannot be written: its disk
-may be full for a while."""
+"""For so long some requests are sent again that a server refuses whose journal cannot be written:
+its disk may be full for a while."""
+
+_CAN_WAIT = (Append, Submit, Cancel, Forget)
+"""Which; of those that somebody waits for only blocks: he is to hear that the disk is full."""
 
 LONGEST_PAUSE = 5.0
 """What may have to wait for long is sent again after pauses that double up to this one."""
@@ -58,7 +62,15 @@ class PutOff:
         """How many wait."""
         return len(self._again)
 
-    def takes(self, number: int, request: Message | None, body: Message, now: float) -> bool:
+    def takes(
+        self,
+        number: int,
+        request: Message | None,
+        body: Message,
+        now: float,
+        *,
+        awaited: bool = True,
+    ) -> bool:
         """Whether an answer means that the request is to be sent once more, a little later.
 
         Args:
@@ -66,8 +78,9 @@ class PutOff:
             request: what was asked; None if nobody waits for an answer any more.
             body: the answer.
             now: seconds on a clock that only goes forward.
+            awaited: whether somebody waits for the answer, and for nothing else.
         """
-        limit = _limit(request, body)
+        limit = _limit(request, body, awaited)
         if limit is None or not isinstance(body, Refused):
             self._settled(number)
             return False
@@ -111,7 +124,7 @@ class PutOff:
         self._stalled = 0
 
 
-def _limit(request: Message | None, body: Message) -> float | None:
+def _limit(request: Message | None, body: Message, awaited: bool) -> float | None:
     """Seconds for which a request is sent again after this answer; None if it is not.
 
     The server was too busy for it, or for one that it follows. One that follows a batch is refused
@@ -121,8 +134,8 @@ def _limit(request: Message | None, body: Message) -> float | None:
         return None
     if body.code == "busy" and isinstance(request, GetOutcomes) and request.follow:
         return math.inf
-    if body.code == "journal" and isinstance(request, Append):
-        return JOURNAL_SECONDS
+    if body.code == "journal":
+        return JOURNAL_SECONDS if isinstance(request, Append if awaited else _CAN_WAIT) else None
     return BUSY_SECONDS if body.code in ("busy", "early") else None
 
 

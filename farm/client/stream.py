@@ -12,17 +12,16 @@ stream's own, or by the link's.
 
 from __future__ import annotations
 
-import pickle
+import logging
 import queue
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from farm.batch import spec as specs
-from farm.client.feed import Feed
+from farm.client.calls import Calls
 from farm.client.once import Once
 from farm.client.pending import AsyncResult
 from farm.client.submission import SPARE_BYTES
@@ -31,151 +30,17 @@ from farm.errors import FarmError, UsageError
 if TYPE_CHECKING:
     from farm.client.link import Link
 
+log = logging.getLogger("farm.client")
+
 FLUSH_SECONDS = 0.001
 """For so long a call waits for others at most."""
 
-MESSAGE_BYTES = 1 << 20
-"""Bytes of calls that are sent together, unless one is larger."""
-
-MAX_CALLS = 100_000
-MAX_BYTES = 256 << 20
-"""At which a batch is closed and another one is begun."""
+AGAIN_SECONDS = 0.1
+"""Before calls are sent again, where an attempt has failed."""
 
 MAX_OPEN = 1_000_000
 MAX_WAITING_BYTES = 64 << 20
 """Calls without a result, and bytes that are not sent; whoever makes another call waits."""
-
-
-class _Waiting(NamedTuple):
-    """A call that is not sent."""
-
-    data: bytes
-    result: AsyncResult
-    end: int
-    """Bytes of the batch's calls up to this one: no counter has to be kept in step with them."""
-
-
-class _Calls:
-    """One batch of calls: those that wait to be sent, and those whose results are to come.
-
-    Args:
-        stream: whose lock it uses.
-        spec: what the batch is.
-    """
-
-    def __init__(self, stream: CallStream, spec: specs.Spec) -> None:
-        self._stream = stream
-        self.feed = Feed(stream.link, stream.changed, spec, self, self._on_room)
-        self.closing = False
-        self._open: dict[int, AsyncResult] = {}
-        self._waiting: deque[_Waiting] = deque()
-        self._sent_bytes = 0
-        # Each call has a few bytes around it in a message, the shortest as many as itself.
-        self._together = min(MESSAGE_BYTES, stream.link.largest // 2)
-
-    @property
-    def count(self) -> int:
-        """Calls without a result."""
-        return len(self._open) + len(self._waiting)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of the calls that wait to be sent."""
-        return self._made_bytes - self._sent_bytes
-
-    @property
-    def _made_bytes(self) -> int:
-        return self._waiting[-1].end if self._waiting else self._sent_bytes
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next call goes into another batch."""
-        made = self.feed.total + len(self._waiting)
-        return made >= MAX_CALLS or self._made_bytes >= MAX_BYTES or self.feed.is_closed
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether something is to be sent, and to wait for nothing that goes with it."""
-        if self.feed.is_idle:
-            return bool(self._waiting) or (self.closing and self.feed.may_end)
-        return self.waiting_bytes >= self._together and self.feed.has_room
-
-    def add(self, data: bytes, result: AsyncResult) -> None:
-        """One more call; with the lock, as all that follows."""
-        made, size = self._made_bytes, len(data)
-        waits = made - self._sent_bytes
-        if not self._waiting or waits < self._together <= waits + size:
-            self._stream.wake()  # which has to wait for the lock
-        self._waiting.append(_Waiting(data, result, made + size))
-
-    def close(self) -> None:
-        """Take no further calls."""
-        self._stream.wake()
-        self.closing = True
-
-    def flush(self) -> None:
-        """Send what waits, as far as there is room; not in a thread that Ctrl-C interrupts.
-
-        Raises:
-            FarmError: nothing can be sent any more.
-        """
-        while self._waiting and self.feed.has_room:
-            items = self._next()
-            close = self.closing and not self._waiting
-            self.feed.send(pickle.dumps(items, 5), len(items), close=close)
-        if self.closing and not self._waiting and self.feed.may_end:
-            self.feed.send(b"", 0, close=True)
-
-    def _next(self) -> list[bytes]:
-        """What goes into one message; from here on the calls have the numbers of their tasks."""
-        items: list[bytes] = []
-        size = 0
-        while self._waiting and (not items or size + len(self._waiting[0].data) <= self._together):
-            data, result, self._sent_bytes = self._waiting.popleft()
-            self._open[self.feed.total + len(items)] = result
-            items.append(data)
-            size += len(data)
-        return items
-
-    def _on_room(self) -> None:
-        """A message has arrived: what waited meanwhile goes next."""
-        if self.feed.is_idle:
-            self.flush()
-        elif self._waiting:
-            self._stream.wake()
-
-    # -- as a `Taker` -------------------------------------------------------------------------
-
-    def put(self, start: int, values: list[Any]) -> None:
-        """Results from the index ``start`` on."""
-        for index, value in enumerate(values, start):
-            result = self._open.pop(index, None)
-            if result is not None:
-                result.settle(value)
-
-    def put_error(self, index: int, error: BaseException) -> None:
-        """A call has failed."""
-        result = self._open.pop(index, None)
-        if result is not None:
-            result.fail(error)
-
-    def page_over(self) -> None:
-        """Wake whoever waits for a result, or for room."""
-        with self._stream.changed:
-            self._stream.changed.notify_all()
-
-    def end(self, error: FarmError | None) -> None:
-        """Nothing further comes."""
-        if error is None:
-            self.feed.drop()
-        with self._stream.changed:
-            self.closing = self.feed.is_closed = True
-            left = [*self._open.values(), *(one.result for one in self._waiting)]
-            self._open.clear()
-            self._waiting.clear()
-        for result in left:
-            result.fail(self.feed.reason(error))
-        self._stream.ended(self)
 
 
 class CallStream:
@@ -201,7 +66,7 @@ class CallStream:
         self.changed = changed
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._spec = specs.Spec(name, specs.EachCall(python), options)
-        self._unfinished: list[_Calls] = []  # the last one takes calls, unless it is closed
+        self._unfinished: list[Calls] = []  # the last one takes calls, unless it is closed
         self._on_cancel = on_cancel
         self._closed = False
         self._cancelled = False
@@ -253,13 +118,13 @@ class CallStream:
         """Calls that have no result yet."""
         return sum(calls.count for calls in self._unfinished)
 
-    def _current(self) -> _Calls:
+    def _current(self) -> Calls:
         last = self._unfinished[-1] if self._unfinished else None
         if last is not None and not last.closing:
             if not last.is_full:
                 return last
             last.close()
-        self._unfinished.append(_Calls(self, self._spec))
+        self._unfinished.append(Calls(self, self._spec))
         return self._unfinished[-1]
 
     def wake(self) -> None:
@@ -272,19 +137,28 @@ class CallStream:
         try:
             while not self._stopped:
                 self._news.get()
-                self._gather()
-                if self._cancelled:
-                    self._give_up()
-                with self.changed:
-                    waiting = list(self._unfinished)
-                for calls in waiting:
-                    self._flush(calls)
-                self.link.drain()
+                try:
+                    self._send()
+                except Exception:
+                    # Out of memory, say. All calls need this thread.
+                    log.exception("calls could not be sent, and are tried again")
+                    time.sleep(AGAIN_SECONDS)
+                    self.wake()
         finally:  # however it ends: nobody is to wait for what nobody sends
             try:
                 self._give_up()
             finally:
                 self._ended.set()
+
+    def _send(self) -> None:
+        self._gather()
+        if self._cancelled:
+            self._give_up()
+        with self.changed:
+            waiting = list(self._unfinished)
+        for calls in waiting:
+            self._flush(calls)
+        self.link.drain()
 
     def _gather(self) -> None:
         """Wait for calls that go together, for a moment at most."""
@@ -303,16 +177,17 @@ class CallStream:
                 or any(calls.is_urgent for calls in self._unfinished)
             )
 
-    def _flush(self, calls: _Calls) -> None:
+    def _flush(self, calls: Calls) -> None:
         try:
             with self.changed:
                 calls.flush()
         except FarmError as error:
             calls.feed.refused(error)
-        except MemoryError:  # for the message: its calls have numbers, and can have no others
-            calls.feed.refused(FarmError("calls could not be sent: this process is out of memory"))
+        except Exception as error:
+            # Out of memory, say. The calls have numbers, and can have no others.
+            calls.feed.refused(FarmError(f"calls could not be sent: {error!r}"))
 
-    def ended(self, calls: _Calls) -> None:
+    def ended(self, calls: Calls) -> None:
         """A batch of calls is over."""
         with self.changed:
             if calls in self._unfinished:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from farm.client.once import Once
+from farm.client.once import Once, Reply
 from farm.errors import FarmError, RequestError
 from farm.wire.messages import Message, Refused
 
@@ -100,6 +100,11 @@ class Unanswered:
         """What was asked; None if it is not unanswered."""
         asked = self._asked.get(number)
         return None if asked is None else asked.request
+
+    def is_awaited(self, number: int) -> bool:
+        """Whether somebody waits for its answer."""
+        asked = self._asked.get(number)
+        return asked is not None and isinstance(asked.answer, Reply)
 
     def all(self) -> dict[int, Asked]:
         """Those that there are by now, in the order in which they were asked."""

@@ -106,7 +106,7 @@ class Away:
         )
 
 
-def test_a_pool_that_comes_back_late_is_told_and_goes_on_in_another_batch(
+def test_a_pool_that_comes_back_late_is_told_what_was_not_taken_and_gets_the_rest(
     server, node, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(attendance, "AWAY_SECONDS", 0.5)
@@ -121,11 +121,43 @@ def test_a_pool_that_comes_back_late_is_told_and_goes_on_in_another_batch(
         late = pool.apply_async(abs, (-2,))
         eventually(lambda: not other.status("last").open, "the batch is closed")
         away.over.set()
-        for result in (held, late):
-            with pytest.raises(FarmError, match=r"it was closed, as its client had been away"):
-                result.get(PATIENCE)
+        with pytest.raises(FarmError, match=r"it was closed, as its client had been away"):
+            late.get(PATIENCE)
+        assert pool.apply(abs, (-3,)) == 3, "in another batch"
+        assert not held.ready()
         marker.touch()
-        assert pool.apply(abs, (-3,)) == 3
+        held.get(PATIENCE)
+
+
+def test_an_imap_that_comes_back_late_gets_what_was_taken_and_then_the_reason(
+    server, node, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(attendance, "AWAY_SECONDS", 0.5)
+    node("n1", 2)
+    away, go_on = Away(monkeypatch), threading.Event()
+    markers = [str(tmp_path / name) for name in ("first", "late")]
+
+    def arguments() -> Iterator[str]:
+        yield markers[0]
+        go_on.wait(PATIENCE)
+        yield markers[1]
+
+    with server.session() as other, SessionPool(server.session()) as pool:
+        found = pool.imap(tasks.wait_for, arguments())
+        eventually(lambda: other.batches() and other.status("last").total == 1, "the first is sent")
+        pool._session.link._channel.close()
+        eventually(lambda: not other.status("last").open, "the batch is closed")
+        go_on.set()
+        away.over.set()
+        eventually(lambda: pool._mappings and _is_cut(pool), "the second was refused")
+        (tmp_path / "first").touch()
+        found.next(PATIENCE)
+        with pytest.raises(FarmError, match=r"it was closed, as its client had been away"):
+            found.next(PATIENCE)
+
+
+def _is_cut(pool: SessionPool) -> bool:
+    return all(one._cut is not None for one in pool._mappings)
 
 
 def test_a_pool_that_comes_back_late_with_nothing_new_gets_its_results(server, node, monkeypatch):

@@ -8,17 +8,20 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import farm_tasks as tasks
 import pytest
 from farm_harness import HOST, KEY, PATIENCE, eventually
+from farm_service import SPEC
 
 import farm
+from farm.batch.spec import Options
 from farm.client.link import Link
 from farm.client.outcome import RemoteTraceback
 from farm.client.pool import SessionPool
 from farm.client.session import Session
-from farm.errors import BatchCancelledError, UsageError
+from farm.errors import BatchCancelledError, RequestError, UsageError
 from farm.limits import Limits
 from farm.wire.address import Address
 from farm.wire.messages import Append, Message, Refused, Submit
@@ -305,16 +308,7 @@ def test_with_an_address_it_uses_that_farm(server, node, monkeypatch):
 
 def test_a_journal_that_cannot_be_written_for_a_while_costs_no_call(pool, server, monkeypatch):
     """Blocks that the server takes none of are sent again, and in their order."""
-    refused = counted_refusals(pool, monkeypatch)
-    journal = server.server._core.journal
-    commit, full = journal.commit, threading.Event()
-
-    def commit_if_there_is_room() -> None:
-        if full.is_set():
-            raise sqlite3.OperationalError("database or disk is full")
-        commit()
-
-    monkeypatch.setattr(journal, "commit", commit_if_there_is_room)
+    refused, full = counted_refusals(pool, monkeypatch), filling(server, monkeypatch)
     assert pool.apply(abs, (-1,)) == 1
     full.set()
     results = []
@@ -328,16 +322,50 @@ def test_a_journal_that_cannot_be_written_for_a_while_costs_no_call(pool, server
     assert [result.get(PATIENCE) for result in results] == list(range(len(results)))
 
 
+def test_nor_does_it_cost_a_pool_its_first_ones(pool, server, monkeypatch):
+    """What begins a batch waits as well; who submits one by hand is told."""
+    refused, full = counted_refusals(pool, monkeypatch), filling(server, monkeypatch)
+    full.set()
+    with server.session() as other:
+        core = server.server._core
+        held = other.link.ask(Submit("t", "held", 1, Options(), SPEC))
+        eventually(lambda: core.stalled, "the disk is full")
+        results = [pool.apply_async(abs, (-1,)), pool.map_async(abs, [-2, -3])]
+        one_by_one = pool.imap(abs, [-4])
+        eventually(lambda: len(refused) >= 3, "the server takes none of them")
+        with pytest.raises(RequestError, match="cannot write its journal"):
+            other.link.call(Submit("u", "by hand", 1, Options(), SPEC), PATIENCE)
+        assert not any(result.ready() for result in results)
+        full.clear()
+        assert [result.get(PATIENCE) for result in results] == [1, [2, 3]]
+        assert one_by_one.next(PATIENCE) == 4
+        held.result(PATIENCE)
+
+
+def filling(server: Any, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While it is set, the server's disk is full."""
+    journal = server.server._core.journal
+    commit, full = journal.commit, threading.Event()
+
+    def commit_if_there_is_room() -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        commit()
+
+    monkeypatch.setattr(journal, "commit", commit_if_there_is_room)
+    return full
+
+
 def counted_refusals(pool: SessionPool, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     """The answers that say that the journal cannot be written, as they come."""
     refused: list[Message] = []
     put_off = pool._session.link._put_off
     takes = put_off.takes
 
-    def look(number: int, request: Message, body: Message, now: float) -> bool:
+    def look(number: int, request: Message, body: Message, now: float, **more: Any) -> bool:
         if isinstance(body, Refused) and body.code == "journal":
             refused.append(body)
-        return takes(number, request, body, now)
+        return takes(number, request, body, now, **more)
 
     monkeypatch.setattr(put_off, "takes", look)
     return refused

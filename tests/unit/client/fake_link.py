@@ -159,6 +159,7 @@ class Kept:
         self.errors: dict[int, BaseException] = {}
         self.pages = 0
         self.ends: list[FarmError | None] = []
+        self.cuts: list[tuple[int, FarmError]] = []
 
     def put(self, start: int, values: list[Any]) -> None:
         self.values.update(enumerate(values, start))
@@ -168,6 +169,9 @@ class Kept:
 
     def page_over(self) -> None:
         self.pages += 1
+
+    def cut(self, start: int, error: FarmError) -> None:
+        self.cuts.append((start, error))
 
     def end(self, error: FarmError | None) -> None:
         self.ends.append(error)

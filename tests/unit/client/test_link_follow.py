@@ -12,10 +12,12 @@ from farm_harness import PATIENCE, eventually
 
 from farm.client import link as module
 from farm.client import putoff
+from farm.client.asking import say
 from farm.client.follow import Follower
 from farm.client.once import MUST_NOT_WAIT, Reply
 from farm.client.session import Session
 from farm.errors import FarmError, RequestError
+from farm.wire.controls import Forget
 from farm.wire.messages import (
     Cancel,
     Done,
@@ -246,3 +248,25 @@ def test_what_would_wait_for_itself_says_so_at_once_and_asks_nothing(link, line)
     assert other.result(PATIENCE / 3) == Done()
     assert said == [MUST_NOT_WAIT] * 3
     assert len(line.asked) == 2
+
+
+STALLED = Refused("journal", "the server cannot write its journal")
+
+
+def test_what_nobody_waits_for_is_said_again_while_the_journal_cannot_be_written(link, line):
+    for request in (Cancel("7"), Forget(7)):
+        before = len(line.asked)
+        say(link, request)
+        for count in range(1, 4):
+            line.say(line.numbers(before + count)[-1], STALLED)
+        line.say(line.numbers(before + 4)[-1], Done())
+        assert [one for _, one in line.asked[before:]] == [request] * 4
+        link.settle(PATIENCE)
+
+
+def test_who_waits_is_told_that_the_journal_cannot_be_written(link, line):
+    for count, request in enumerate((Cancel("7"), Forget(7)), 1):
+        reply = link.ask(request)
+        line.say(line.numbers(count)[-1], STALLED)
+        with pytest.raises(RequestError, match="cannot write its journal"):
+            reply.result(PATIENCE)

@@ -133,3 +133,54 @@ def test_what_a_node_sent_and_is_no_result_is_a_failure(values):
     assert "what the node 'n1' sent is no result" in str(last.error)
     with pytest.raises(TaskError, match="is no result"):
         values_of(bad)
+
+
+class Ends:
+    """What ends the program that unpickles it."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __reduce__(self):
+        return _raise, (self.kind,)
+
+
+def _raise(kind):
+    raise kind("unpickled")
+
+
+ENDS = pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
+
+
+@ENDS
+def test_a_result_that_would_end_the_program_is_its_tasks_failure(kind):
+    part = recorded(3, 5, [1, Ends(kind)], retried=[(4, 2)])
+    found = list(expand(part))
+    assert [(o.index, o.status, o.attempts) for o in found] == [
+        (3, "unpicklable", 1), (4, "unpicklable", 2),
+    ]  # fmt: skip
+    assert kind.__name__ in str(found[0].error)
+    assert type(found[0].error.__cause__) is kind
+    with pytest.raises(TaskError, match=kind.__name__):
+        values_of(part)
+
+
+@ENDS
+def test_an_exception_that_would_end_the_program_leaves_its_text(kind):
+    for exception in (Ends(kind), kind()):
+        (outcome,) = expand(failed(pickle.dumps(exception)))
+        assert isinstance(outcome.error.__cause__, RemoteTraceback)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("outcome", [recorded(3, 5, [1, 2]), failed(pickle.dumps(KeyError("k")))])
+def test_a_signal_while_something_is_unpickled_is_none_of_its_business(kind, outcome):
+    signals = [kind()]
+
+    def loads(data):
+        if signals:
+            raise signals.pop()
+        return pickle.loads(data)
+
+    with pytest.raises(kind):
+        list(expand(outcome, loads))

@@ -13,6 +13,7 @@ from fake_link import FakeLink
 from farm_harness import PATIENCE, eventually
 
 from farm.batch import spec as specs
+from farm.client import calls as batches
 from farm.client import feed
 from farm.client import stream as module
 from farm.client.changed import Changed
@@ -87,7 +88,7 @@ def test_what_waits_goes_after_a_moment_though_nothing_arrives(calls):
 
 
 def test_much_goes_before_that(late, monkeypatch):
-    monkeypatch.setattr(module, "MESSAGE_BYTES", 100)
+    monkeypatch.setattr(batches, "MESSAGE_BYTES", 100)
     is_urgent, looked = late.stream._is_urgent, []
 
     def look() -> bool:
@@ -125,7 +126,7 @@ def test_a_message_fits_into_what_the_server_takes(monkeypatch):
 
 
 def test_calls_in_any_number_of_batches(late, monkeypatch):
-    monkeypatch.setattr(module, "MAX_CALLS", 3)
+    monkeypatch.setattr(batches, "MAX_CALLS", 3)
     results = late.adds(8)
     closed = [Append, Append]
     eventually(lambda: late.link.accept() or len(late.sent()) == 8, "all are sent")
@@ -291,9 +292,9 @@ def test_without_memory_for_a_message_its_batch_fails_and_the_next_calls_go_on(c
     def no_memory(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(module, "pickle", SimpleNamespace(dumps=no_memory))
+    monkeypatch.setattr(batches, "pickle", SimpleNamespace(dumps=no_memory))
     failed = calls.add(b"1")
-    with pytest.raises(FarmError, match="out of memory"):
+    with pytest.raises(FarmError, match="calls could not be sent: MemoryError"):
         failed.get(PATIENCE)
     assert calls.link.cancelled == ["1"]
     monkeypatch.undo()
@@ -332,4 +333,5 @@ def test_it_waits_for_the_network_without_the_lock(late, monkeypatch):
     monkeypatch.setattr(late.link, "drain", lambda: owned.append(late.changed._is_owned()))
     late.adds(3)
     late.stream.cancel()
+    late.stream.stop()
     assert set(owned) == {False}

@@ -109,9 +109,38 @@ def test_a_refused_message_ends_the_batch_with_its_reason(known):
     assert [type(end) for end in known.taker.ends] == [UsageError]
     assert "--max-batch" in str(known.taker.ends[0])
     assert not known.feed.has_room
-    known.link.say(known.link.request(Append), RequestError("cancelled", "it was cancelled"))
+    known.link.say(known.link.request(Append), refusal)
     assert known.link.cancelled == ["1"], "once is enough"
-    assert isinstance(known.taker.ends[1], BatchCancelledError)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("closed", RequestError), ("cancelled", BatchCancelledError)]
+)
+def test_by_a_batch_that_ends_without_it_a_message_is_refused_alone(known, code, kind):
+    """What it took comes to its end, and is followed there."""
+    for size in (2, 3):
+        known.send(size)
+    known.send(1, close=True)
+    known.link.say(known.link.request(Append), Done())
+    for _ in range(2):
+        known.link.say(known.link.request(Append), RequestError(code, "it takes no more"))
+    assert [(start, type(error)) for start, error in known.taker.cuts] == [(3, kind), (6, kind)]
+    assert known.taker.ends == []
+    assert known.link.cancelled == []
+    assert not known.feed.has_room
+    assert not known.feed.is_complete
+
+
+def test_where_nobody_follows_it_such_a_refusal_ends_it():
+    link, errors = FakeLink(), []
+    feed = Feed(link, Changed(), SPEC, None, on_refused=errors.append)  # type: ignore[arg-type]
+    for _ in range(2):
+        with feed._changed:
+            feed.send(b"x", 1)
+        if link.unanswered(Submit):
+            link.accept()
+    link.say(link.request(Append), RequestError("closed", "it takes no more"))
+    assert [str(error) for error in errors] == ["it takes no more"]
 
 
 def test_a_refused_submission_ends_it(fed):

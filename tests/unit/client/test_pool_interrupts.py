@@ -15,6 +15,7 @@ from interrupting import everywhere
 from farm.batch import spec as specs
 from farm.client import pool as module
 from farm.client.changed import Changed
+from farm.client.mapping import Mapping
 from farm.client.pending import AsyncResult, ResultIterator
 from farm.client.pool import SessionPool
 from farm.client.stream import CallStream
@@ -133,6 +134,17 @@ def test_interrupted_anywhere_as_it_is_terminated_everybody_is_told(monkeypatch)
             endless.next(PATIENCE / 3)
 
 
+def test_a_call_that_was_not_sent_yet_fails_when_all_are_given_up(monkeypatch) -> None:
+    monkeypatch.setattr(CallStream, "wake", lambda _: None)
+    calls = Calls()
+    result = calls.add(b"call")
+    monkeypatch.undo()
+    calls.stream.cancel()
+    eventually(result.ready, "it has failed")
+    eventually(lambda: calls.stream.is_over, "it is over")
+    calls.stream.stop()
+
+
 @pytest.mark.parametrize("method", ["map_async", "imap"])
 def test_an_interrupted_mapping_is_sent_or_given_up(method: str, monkeypatch) -> None:
     monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
@@ -198,6 +210,43 @@ def test_interrupted_anywhere_it_ends_when_it_is_told_again(monkeypatch):
         pool.terminate()
         assert link.closed is not None, interrupt.where
         assert not pool._stream._flusher.is_alive(), interrupt.where
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered", "map_async"])
+def test_interrupted_anywhere_it_ends_what_was_not_sent_yet(method, monkeypatch):
+    """The arguments come slowly, so that nothing of it is on its way."""
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(Mapping, "send", lambda *_args, **_more: None)
+    for interrupt in everywhere(CLIENT):
+        link = FakeLink()
+        pool = SessionPool(link)  # type: ignore[arg-type]
+        found = getattr(pool, method)(abs, [-1])
+        interrupt.during(pool.terminate)
+        pool.terminate()
+        with pytest.raises(FarmError, match="the pool was terminated"):
+            found.get(0.1) if method == "map_async" else found.next(0.1)
+        assert not pool._mappings, interrupt.where
+
+
+def test_interrupted_before_it_has_given_up_everything_it_does_so_as_it_lets_go(
+    pool, link, monkeypatch
+):
+    monkeypatch.setattr(Mapping, "send", lambda *_args, **_more: None)
+    found = pool.imap(abs, [-1])
+    cancel, calls = pool._stream.cancel, []
+
+    def interrupted() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        cancel()
+
+    monkeypatch.setattr(pool._stream, "cancel", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.terminate()
+    with pytest.raises(FarmError, match="the pool was terminated"):
+        found.next(0)
+    assert link.closed is not None
 
 
 def test_interrupted_where_it_closes_it_ends_when_it_is_closed_again(monkeypatch):

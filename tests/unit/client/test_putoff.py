@@ -7,9 +7,20 @@ from typing import Any
 
 import pytest
 
+from farm.batch.spec import Options
 from farm.client import putoff as module
 from farm.client.putoff import PutOff
-from farm.wire.messages import Append, Done, GetNodes, GetOutcomes, Message, Refused, Submit
+from farm.wire.controls import Forget
+from farm.wire.messages import (
+    Append,
+    Cancel,
+    Done,
+    GetNodes,
+    GetOutcomes,
+    Message,
+    Refused,
+    Submit,
+)
 
 BUSY, EARLY = Refused("busy", "too many wait"), Refused("early", "the next block begins at 0")
 STALLED = Refused("journal", "no space left on device")
@@ -17,10 +28,15 @@ APPEND = Append(1, [], False)
 FOLLOW = GetOutcomes(1, 0, follow=True)
 
 
-def seconds_sent_again(request: Message, refusal: Refused, most: float) -> list[float]:
+SUBMIT = Submit("t", "b", 1, Options(), b"")
+
+
+def seconds_sent_again(
+    request: Message, refusal: Refused, most: float, *, awaited: bool = True
+) -> list[float]:
     """When a request is sent that is always refused, for so many seconds at most."""
     put_off, now, sent = PutOff(), 0.0, [0.0]
-    while now < most and put_off.takes(7, request, refusal, now):
+    while now < most and put_off.takes(7, request, refusal, now, awaited=awaited):
         now += put_off.seconds(now, most)
         assert list(put_off.due(now)) == [7]
         sent.append(now)
@@ -43,8 +59,12 @@ def test_who_follows_a_batch_has_his_turn_however_late_it_comes():
     assert pauses[6:] == pytest.approx([module.LONGEST_PAUSE] * len(pauses[6:]))
 
 
-def test_blocks_wait_some_minutes_for_a_journal(caplog):
-    sent = seconds_sent_again(APPEND, STALLED, 1e6)
+@pytest.mark.parametrize(
+    ("request_", "awaited"),
+    [(APPEND, True), (APPEND, False), (SUBMIT, False), (Cancel("1"), False), (Forget(1), False)],
+)
+def test_what_has_time_waits_some_minutes_for_a_journal(caplog, request_, awaited):
+    sent = seconds_sent_again(request_, STALLED, 1e6, awaited=awaited)
     assert sent[-1] == pytest.approx(module.JOURNAL_SECONDS, abs=2 * module.LONGEST_PAUSE)
     assert [record.getMessage() for record in caplog.records] == [
         "trying again for 300 s at most: no space left on device"
@@ -56,7 +76,9 @@ def test_blocks_wait_some_minutes_for_a_journal(caplog):
     [
         (GetNodes(), Done()),
         (GetNodes(), STALLED),
-        (Submit("t", "b", 1, APPEND, b""), STALLED),
+        (SUBMIT, STALLED),
+        (Cancel("1"), STALLED),
+        (Forget(1), STALLED),
         (FOLLOW, STALLED),
         (FOLLOW, Refused("unknown-batch", "there is no batch 1")),
         (APPEND, Refused("closed", "batch 1 takes no more")),

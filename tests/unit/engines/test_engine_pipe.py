@@ -165,7 +165,7 @@ def test_large_frames_come_whole_between_small_ones(ends, size, cut):
     sender.start()
     found = []
     while len(found) < len(messages):
-        found += owner.receive()
+        found += map(bytes, owner.receive())
     sender.join()
     assert found == messages
 
