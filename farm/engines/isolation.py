@@ -73,6 +73,13 @@ def die_with_owner(lifeline: Connection) -> None:
     os.register_at_fork(after_in_child=lambda: _close(number))
 
 
+def stop_timers() -> None:
+    """Switch off what tasks have set: the signal would come in another batch's task."""
+    if hasattr(signal, "setitimer"):
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0.0)
+
+
 def _close(number: int) -> None:
     with contextlib.suppress(OSError):  # a task may have closed it
         os.close(number)

@@ -23,6 +23,14 @@ def test_alarms_that_tasks_leave_behind_mix_up_no_results(driver):
         accounted(events, 0, 50)
         found = results(events)
         assert found == {index: index * index for index in found}
+        assert failures(events) == {}
+
+
+def test_timers_that_a_task_leaves_behind_are_off_in_another_batch(driver):
+    left = driver.program("disturbing_tasks:timers_left", 1)
+    other = driver.program("disturbing_tasks:timers_found", 1)
+    driver.run(left, 0, 1)
+    assert results(driver.run(other, 0, 1)) == {0: []}
 
 
 def test_an_alarm_in_the_middle_of_a_message_ends_the_slot(driver, tmp_path):

@@ -71,3 +71,21 @@ def scribble(index, words):
                 if stat.S_ISSOCK(os.fstat(number).st_mode):
                     os.write(number, words)
     return index
+
+
+TIMERS = {
+    signal.ITIMER_REAL: signal.SIGALRM,
+    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
+    signal.ITIMER_PROF: signal.SIGPROF,
+}
+
+
+def timers_left(index):
+    """Leave timers behind that raise a minute later."""
+    for timer, number in TIMERS.items():
+        signal.signal(number, _late)
+        signal.setitimer(timer, 60.0)
+
+
+def timers_found(index):
+    return [timer for timer in TIMERS if signal.getitimer(timer) != (0.0, 0.0)]
