@@ -68,6 +68,7 @@ def main(
                 _run(job, shown, report, limit)
                 if not limit.exceeded:
                     report.finish(Finished(job.run.chunk))
+                    shown.finish(job.run.chunk)
                     inbox.over()
                     continue
             _give_up(report)

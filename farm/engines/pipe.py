@@ -42,6 +42,11 @@ class Incoming:
         self.broken = False
         """What was read are no frames; nothing more is to be read."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether the end of a frame is to come."""
+        return self._large is not None or bool(self._buffer)
+
     def read(self, link: socket.socket) -> int:
         """Read once from a socket; how many bytes, 0 at its end."""
         if self._large is None:
@@ -103,6 +108,8 @@ class OwnerPipe:
         """Nothing more can be read: the slot's end is closed, or `broken`."""
         self.broken = False
         """What was read makes no sense: something else was written to the pipe."""
+        self.partial = False
+        """The end of a frame is to come."""
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -152,6 +159,7 @@ class OwnerPipe:
             if not count or self.broken:
                 self.closed = True
                 break
+        self.partial = self._incoming.partial
         return found
 
     def close(self) -> None:

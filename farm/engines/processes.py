@@ -312,7 +312,7 @@ class ProcessEngine:
         if self._context is None:
             raise EngineError("the engine has not been started")
         shown = Progress(memoryview(self._progress), number)
-        shown.end()
+        shown.clear()
         process, pipe = start_process(self._context, number, self._progress)
         slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot

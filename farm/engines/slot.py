@@ -35,6 +35,7 @@ PROGRAMS_KEPT = 16
 _DROP_SECONDS = 0.05
 _LEAVE_SECONDS = 2.0
 _BROKEN_SECONDS = 0.5
+_UNHEARD_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Slot:
         self._block: Block | None = None
         self._drop_by: float | None = None
         self._broken_by: float | None = None
+        self._hear_by: float | None = None
         self._suspect: tuple[Hand | None, int] | None = None  # the task that wrote to the pipe
 
     @property
@@ -116,6 +118,7 @@ class Slot:
     def listen(self, now: float) -> list[Event]:
         """What the slot has reported since the last call."""
         events: list[Event] = []
+        self._hear_by = None
         for data in self.pipe.receive():
             message = self._understood(data)
             if message is None:
@@ -222,6 +225,8 @@ class Slot:
         elif self._drop_by is not None and now >= self._drop_by:
             self.kill(Doom("cancel", now + TERM_SECONDS))
         else:
+            if self.pipe.partial:
+                self._enforce_sense(now)
             self._enforce_limit(now)
 
     def due(self, now: float) -> float | None:
@@ -229,9 +234,12 @@ class Slot:
         if self.doom is not None:
             return max(self.doom.kill_at, now + _DROP_SECONDS)
         timeout = self.hands[0].timeout if self.hands else None
-        if timeout is None and self._drop_by is None and self._broken_by is None:
+        partial = self.pipe.partial
+        if timeout is None and self._drop_by is None and self._broken_by is None and not partial:
             return None  # nearly always: this is asked with each message
-        dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
+        dues = [due for due in (self._drop_by, self._broken_by, self._hear_by) if due is not None]
+        if partial and self.hands and self._hear_by is None:
+            dues.append(now + _UNHEARD_SECONDS)
         if timeout is not None:
             began = self._shown.began
             # While nothing is timed a task may begin at any moment.
@@ -280,6 +288,21 @@ class Slot:
         """The chunk that runs: not the oldest one if the end of that has not been heard yet."""
         chunk = self._shown.chunk
         return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
+
+    def _enforce_sense(self, now: float) -> None:
+        """Distrust a slot that has said all of a chunk, and of which half of a message came last.
+
+        A task wrote what was taken for the length of that message, so that the end of the chunk is
+        a part of it and would never be heard. The slot shows that the chunk is over after it has
+        sent that: if nothing more can be read by then, nothing more comes.
+        """
+        finished = self._shown.finished
+        if all(hand.chunk.id != finished for hand in self.hands):
+            return
+        if self._hear_by is None:
+            self._hear_by = now + _UNHEARD_SECONDS
+        elif now >= self._hear_by:
+            self._distrust(now)
 
     def _enforce_limit(self, now: float) -> None:
         if all(hand.timeout is None for hand in self.hands):

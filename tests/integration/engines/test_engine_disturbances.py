@@ -49,7 +49,9 @@ def test_an_alarm_in_the_middle_of_a_message_ends_the_slot(driver, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [b"\0\0\0\5hello", b"hello, whoever reads this"], ids=["a frame", "no frame"]
+    "words",
+    [b"\0\0\0\5hello", b"hello, whoever reads this", b"\0\0\x40\0", b"\0\1\0\0"],
+    ids=["a frame", "no frame", "half a frame", "half a large frame"],
 )
 def test_a_task_that_writes_to_the_pipe_costs_its_slot_alone(make_driver, words):
     driver = make_driver(2)

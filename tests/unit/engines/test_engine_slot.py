@@ -129,6 +129,54 @@ def test_a_slot_that_says_something_unasked_ends(ends, signals, data):
     assert slot.bury(1.0) == ([], "killed by SIGTERM")
 
 
+@pytest.mark.parametrize("head", [b"\0", b"\0\0\1\0", b"\0\1\0\0"])
+def test_a_slot_whose_end_of_a_chunk_is_taken_for_a_part_of_a_frame_ends(
+    ends, shown, signals, head
+):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
+    shown.enter(7)
+    link.sendall(head + b"\0\0")
+    slot.listen(0.0)
+    assert slot.due(0.0) is not None
+    slot.enforce(50.0)
+    slot.enforce(100.0)
+    assert signals == [], "it may be on its way"
+    shown.end()
+    shown.finish(7)
+    slot.enforce(100.0)
+    due = slot.due(100.0)
+    assert due is not None
+    assert 100.0 < due <= 102.0
+    assert signals == []
+    slot.enforce(due)
+    assert signals == [False]
+    (failed, ended), _ = slot.bury(due)
+    assert (failed.index, failed.kind, "descriptors" in failed.message) == (0, "crash", True)
+    assert ended.lost == [(1, 4)]
+
+
+def test_an_owner_that_reads_slowly_takes_nobody_for_broken(ends, shown, signals):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 1), PROGRAM, None, None)
+    head, payload = parts(encode(Done(0, 1, bytes(100_000), b"")))
+    link.sendall(head + payload[:50_000])
+    slot.listen(0.0)
+    link.sendall(payload[50_000:-1])
+    shown.finish(7)
+    slot.enforce(0.0)
+    slot.listen(50.0)
+    slot.enforce(50.0)
+    assert signals == []
+    link.sendall(payload[-1:])
+    say(link, Finished(7))
+    slot.listen(100.0)
+    slot.enforce(100.0)
+    assert signals == []
+    assert slot.idle
+    assert slot.due(100.0) is None
+
+
 def test_of_a_chunk_that_ended_and_that_nothing_was_heard_of_tasks_may_have_run(ends):
     slot, link = ends
     slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
