@@ -10,6 +10,9 @@ NO_MEMORY = 213
 BROKEN = 214
 """How one exits whose own work was broken off by an exception; another such number."""
 
+PIPE_TAKEN = 215
+"""How one exits that has no pipe to its owner any more, though the owner lives."""
+
 SCRIBBLED = (
     "the process of the task was ended, as something else than its reports came through its pipe: "
     "a task may write to descriptors that it has not opened itself"
@@ -25,6 +28,7 @@ _OWN_HINTS = {
     NO_MEMORY: "the task left no memory for the slot's own work",
     BROKEN: "an exception broke off the slot's own work, maybe one that a signal handler or a "
     "thread of a task raised; the node's standard error has it",
+    PIPE_TAKEN: "a task closed, or used, descriptors that it has not opened itself",
 }
 
 

@@ -6,6 +6,7 @@ whenever its task holds the interpreter; the slot's end may block.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections import deque
@@ -22,7 +23,40 @@ to others: to copy it would take longer than a system call."""
 MAX_FRAME = 128 << 20
 """Bytes; a longer frame means that something else was written to the pipe."""
 
+_GONE = (errno.EPIPE, errno.ECONNRESET)
+_TAKEN = (errno.EBADF, errno.ENOTSOCK)
+
 Data = bytes | bytearray
+
+
+class OwnerGone(Exception):
+    """The owner's end of a slot's pipe is closed."""
+
+
+class PipeTaken(Exception):
+    """A task closed the slot's end of the pipe, replaced it, or read from it."""
+
+
+def send_all(link: socket.socket, data: bytes) -> None:
+    """Write to the slot's end, however long that takes.
+
+    Raises:
+        OwnerGone: there is nobody to read.
+        PipeTaken: there is no pipe any more.
+    """
+    try:
+        link.sendall(data)
+    except OSError as error:
+        _tell_apart(error)
+        raise
+
+
+def _tell_apart(error: OSError) -> None:
+    """Raise the pipe's own errors as such: a signal handler may have raised an OSError, too."""
+    if error.errno in _GONE:
+        raise OwnerGone("the owner of the slot is gone") from error
+    if error.errno in _TAKEN:
+        raise PipeTaken("the slot has no pipe any more") from error
 
 
 def parts(data: bytes) -> list[bytes]:
@@ -184,9 +218,16 @@ class SlotPipe:
         """The frames that are complete after one more read; maybe none, if they are long.
 
         Raises:
-            EOFError: the owner's end is closed.
-            OSError: the pipe is broken.
+            OwnerGone: the owner's end is closed.
+            PipeTaken: there is no pipe any more, or a part of what came is missing.
         """
-        if self._incoming.broken or not self._incoming.read(self._link):
-            raise EOFError("the owner of the slot is gone, or has lost its way")
+        if self._incoming.broken:
+            raise PipeTaken("a part of what the slot was sent is missing")
+        try:
+            count = self._incoming.read(self._link)
+        except OSError as error:
+            _tell_apart(error)
+            raise
+        if not count:
+            raise OwnerGone("the owner of the slot is gone")
         return self._incoming.frames()

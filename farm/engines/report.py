@@ -17,7 +17,7 @@ from farm.engines.ending import end_slot
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.packing import Dump, dump_plain, pack
-from farm.engines.pipe import parts
+from farm.engines.pipe import parts, send_all
 from farm.engines.progress import MAX_GROUP, Progress
 
 FLUSH_SECONDS = 0.04
@@ -227,10 +227,10 @@ class Report:
                 return
             if size <= FLUSH_BYTES:
                 data = self._limit.insist(lambda: b"".join(messages))
-                self._link.sendall(data)
+                send_all(self._link, data)
             else:
                 for data in messages:
-                    self._link.sendall(data)
+                    send_all(self._link, data)
         except BaseException as error:
             if not messages:
                 raise
