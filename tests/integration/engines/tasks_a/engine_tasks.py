@@ -307,6 +307,11 @@ def own_kind(index):
     raise NoRoom("unable to allocate an array")
 
 
+def lost_kind(index):
+    """As CPython does where memory does not suffice for a traceback."""
+    raise SystemError("error return without exception set")
+
+
 def fill(index, depth=900):
     """Take memory down to the last byte, and keep it; a traceback of this takes some."""
     if depth:
