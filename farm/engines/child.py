@@ -21,7 +21,13 @@ from farm.engines.ending import end_slot
 from farm.engines.failure import CallError
 from farm.engines.inbox import Inbox, Job
 from farm.engines.invoke import Invocation
-from farm.engines.isolation import die_with_owner, isolate, out_of_reach, stop_timers
+from farm.engines.isolation import (
+    die_with_owner,
+    isolate,
+    keep_from_tasks,
+    out_of_reach,
+    stop_timers,
+)
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
 from farm.engines.porter import Porter
@@ -49,6 +55,7 @@ def main(
     """
     isolate(environment)
     keep_freed()
+    keep_from_tasks(progress)
     die_with_owner(lifeline)
     link = out_of_reach(link)
     shown = Progress(memoryview(progress), number)
@@ -85,7 +92,7 @@ def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
     """
     stop, program = job.run.stop, job.program
     shown.enter(job.run.chunk)
-    report.begin(job.run.batch, job.run.start, program.dump)
+    report.begin(job.run.batch, job.run.start, program.dump, careful=job.run.careful)
     ready = False
     while report.position < stop and not limit.exceeded:
         try:

@@ -18,6 +18,11 @@ SCRIBBLED = (
     "a task may write to descriptors that it has not opened itself"
 )
 
+CLOSED = (
+    "the process of the task was ended, as its pipe was closed or read from: the task may have "
+    "used descriptors that it has not opened itself"
+)
+
 _HINTS = {
     "SIGKILL": "the machine may have run out of memory; run fewer processes or smaller tasks",
     "SIGSEGV": "native code called by the task accessed memory it may not",
@@ -28,7 +33,6 @@ _OWN_HINTS = {
     NO_MEMORY: "the task left no memory for the slot's own work",
     BROKEN: "an exception broke off the slot's own work, maybe one that a signal handler or a "
     "thread of a task raised; the node's standard error has it",
-    PIPE_TAKEN: "a task closed, or used, descriptors that it has not opened itself",
 }
 
 

@@ -58,6 +58,7 @@ class Report:
         self._batch = -1
         self._group = 0
         self._task_bytes = 0.0
+        self._careful = False
 
     @property
     def position(self) -> int:
@@ -65,8 +66,16 @@ class Report:
         with self._packing:
             return self._next + len(self.results)
 
-    def begin(self, batch: int, start: int, dump: Dump) -> None:
-        """A chunk begins; nothing of another is pending, or would be taken for its own."""
+    def begin(self, batch: int, start: int, dump: Dump, *, careful: bool = False) -> None:
+        """A chunk begins; nothing of another is pending, or would be taken for its own.
+
+        Args:
+            batch: whose tasks they are.
+            start: the first one.
+            dump: pickles their results.
+            careful: each is to be sent before the next one begins.
+        """
+        self._careful = careful
         with self._packing:
             self.results.clear()
             self._next = start
@@ -84,7 +93,7 @@ class Report:
         by_bytes = int(FLUSH_BYTES / max(self._task_bytes, 1.0))
         self._group = max(1, min(by_bytes, self._group * _GROWTH, MAX_GROUP))
         with self._packing:
-            return self._open(min(self._group, stop - self._next))
+            return self._open(1 if self._careful else min(self._group, stop - self._next))
 
     def _open(self, count: int) -> int:
         """What was run before is packed: its places can be used again."""
@@ -109,8 +118,8 @@ class Report:
             self._pack()
 
     def send_enough(self) -> None:
-        """Send if `FLUSH_BYTES` have come together, however long that takes."""
-        if self._outbox_bytes >= FLUSH_BYTES:
+        """Send if `FLUSH_BYTES` have come together, however long that takes; or carefully, all."""
+        if self._outbox_bytes >= FLUSH_BYTES or self._careful:
             self._send_all()
 
     def flush(self) -> None:

@@ -103,6 +103,17 @@ def test_a_result_whose_time_was_not_written_is_reported_by_the_thread_that_ran_
     assert finished == Finished(7)
 
 
+def test_of_a_careful_chunk_each_task_is_sent_before_the_next_one_begins(made, link, shown):
+    made.begin(1, 0, dump_plain, careful=True)
+    for index in range(3):
+        assert made.open_group(3) == index + 1
+        made.results.append(index)
+        shown.seconds[0] = 0.0
+        made.pack()
+        made.send_enough()
+        assert link.heard() == [done(index, index)]
+
+
 def test_the_other_thread_leaves_such_a_result_to_it(made, link, shown):
     made.results.append("mine")
     in_other_thread(made.flush)

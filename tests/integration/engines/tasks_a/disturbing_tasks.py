@@ -89,3 +89,14 @@ def timers_left(index):
 
 def timers_found(index):
     return [timer for timer in TIMERS if signal.getitimer(timer) != (0.0, 0.0)]
+
+
+def harm_descriptors(index, way):
+    """Task 2 writes to, or closes, every descriptor that it finds."""
+    if index == 2 and way == "write":
+        for number in range(3, 256):
+            with contextlib.suppress(OSError):
+                os.write(number, b"x" * 64)
+    elif index == 2:
+        os.closerange(3, 1 << 16)
+    return index
