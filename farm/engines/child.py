@@ -14,18 +14,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from farm.allocation import keep_freed
 from farm.engines.ending import end_slot
 from farm.engines.failure import CallError
 from farm.engines.inbox import Inbox, Job
-from farm.engines.isolation import die_with_owner, isolate, out_of_reach
+from farm.engines.invoke import Invocation
+from farm.engines.isolation import (
+    die_with_owner,
+    isolate,
+    keep_from_tasks,
+    out_of_reach,
+    stop_timers,
+)
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Finished, Spent
 from farm.engines.porter import Porter
 from farm.engines.progress import Progress
 from farm.engines.report import Report
+
+T = TypeVar("T")
 
 
 def main(
@@ -46,6 +55,7 @@ def main(
     """
     isolate(environment)
     keep_freed()
+    keep_from_tasks(progress)
     die_with_owner(lifeline)
     link = out_of_reach(link)
     shown = Progress(memoryview(progress), number)
@@ -55,12 +65,17 @@ def main(
     porter = Porter(link, inbox, report, limit)
     threading.Thread(target=porter.serve, name="farm-porter", daemon=True).start()
     limit.measure()
+    batch = -1
     try:
         while (job := inbox.next()) is not None:
+            if job.run.batch != batch:
+                batch = job.run.batch
+                _twice(stop_timers)
             if not limit.crowded(job.run.batch, job.program.memory):
                 _run(job, shown, report, limit)
                 if not limit.exceeded:
                     report.finish(Finished(job.run.chunk))
+                    shown.finish(job.run.chunk)
                     inbox.over()
                     continue
             _give_up(report)
@@ -69,38 +84,74 @@ def main(
 
 
 def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
-    """Run one chunk; whatever goes wrong on the way to a task is that task's failure."""
-    start, stop, program = job.run.start, job.run.stop, job.program
+    """Run one chunk; what goes wrong on the way to a task is that task's failure.
+
+    What the task and those behind it have in common fails all of them: the code they call, and
+    what farm has a name for. Anything else may be an exception that a signal handler raises for a
+    task that is over.
+    """
+    stop, program = job.run.stop, job.program
     shown.enter(job.run.chunk)
-    report.begin(job.run.batch, start, program.dump)
-    try:
-        # Importing the batch's code is part of its first task: it may hang or crash as well.
-        if program.timed:
-            shown.watch()
-        if program.memory is not None:
-            limit.enter(program.memory)
-        program.resolve()
-        while (at := report.position) < stop and not limit.exceeded:
-            until = report.open_group(stop)
-            call, values = program.calls(at, until, job.items)
-            _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
+    report.begin(job.run.batch, job.run.start, program.dump, careful=job.run.careful)
+    ready = False
+    while report.position < stop and not limit.exceeded:
+        try:
+            if not ready:
+                _twice(lambda: _prepare(program, shown, limit))
+                ready = True
+            _run_groups(job, shown, report, limit)
+        except Exception as error:
             if program.timed:
-                shown.watch()  # the other thread may hang in the pickling that this one waits for
-            if report.position < until and not limit.exceeded:
-                raise CallError("SpaceError", f"there are no arguments for {report.position}")
+                shown.watch()
+            at = report.position
+            common = not ready or isinstance(error, CallError)
+            failure = limit.describe(error, at, stop if common else at + 1)
             report.pack()
             shown.rest()
-            report.send_enough()
-    except Exception as error:
-        if program.timed:
-            shown.watch()
-        failure = limit.describe(error, report.position, stop)
-        report.pack()
-        shown.rest()
-        if report.position < stop:
-            report.fail(failure)
+            if at < stop:
+                report.fail(failure)
     limit.leave()
     shown.end()
+
+
+def _twice(step: Callable[[], T]) -> T:
+    """Take a step that begins no task and can be repeated; one exception that comes is none's."""
+    try:
+        return step()
+    except Exception:
+        return step()
+
+
+def _prepare(program: Invocation, shown: Progress, limit: MemoryLimit) -> None:
+    """Importing the batch's code is part of its first task: it may hang or crash as well."""
+    if program.timed:
+        shown.watch()
+    if program.memory is not None:
+        limit.enter(program.memory)
+    program.resolve()
+
+
+def _run_groups(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
+    """Run what is left of a chunk."""
+    stop, program = job.run.stop, job.program
+
+    def begin() -> tuple[int, Callable[[Any], Any], Iterable[Any]]:
+        until = report.open_group(stop)
+        return until, *program.calls(report.position, until, job.items)
+
+    def end() -> None:
+        report.pack()
+        shown.rest()
+        report.send_enough()
+
+    while report.position < stop and not limit.exceeded:
+        until, call, values = _twice(begin)
+        _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
+        if program.timed:
+            shown.watch()  # the other thread may hang in the pickling that this one waits for
+        if report.position < until and not limit.exceeded:
+            raise CallError("SpaceError", f"there are no arguments for {report.position}")
+        _twice(end)
 
 
 def _run_group(

@@ -10,9 +10,17 @@ NO_MEMORY = 213
 BROKEN = 214
 """How one exits whose own work was broken off by an exception; another such number."""
 
+PIPE_TAKEN = 215
+"""How one exits that has no pipe to its owner any more, though the owner lives."""
+
 SCRIBBLED = (
     "the process of the task was ended, as something else than its reports came through its pipe: "
     "a task may write to descriptors that it has not opened itself"
+)
+
+CLOSED = (
+    "the process of the task was ended, as its pipe was closed or read from: the task may have "
+    "used descriptors that it has not opened itself"
 )
 
 _HINTS = {

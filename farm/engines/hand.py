@@ -12,13 +12,15 @@ class Hand:
     Args:
         chunk: what the slot was given.
         timeout: seconds each attempt may take, None for no limit.
+        careful: the slot reports each task before the next one begins.
     """
 
-    __slots__ = ("_gaps", "asked_back", "cancelled", "chunk", "position", "timeout")
+    __slots__ = ("_gaps", "asked_back", "cancelled", "careful", "chunk", "position", "timeout")
 
-    def __init__(self, chunk: Chunk, timeout: float | None) -> None:
+    def __init__(self, chunk: Chunk, timeout: float | None, *, careful: bool = False) -> None:
         self.chunk = chunk
         self.timeout = timeout
+        self.careful = careful
         self.position = chunk.start
         self.cancelled = False
         self.asked_back = False

@@ -87,8 +87,8 @@ class Inbox:
         """The next job that has not been dropped, however long that takes; None to leave.
 
         Raises:
-            EOFError: the owner is gone.
-            OSError: the pipe is broken.
+            OwnerGone: the owner is gone.
+            PipeTaken: a task has taken the pipe away.
         """
         while True:
             if self._jobs.empty() and self._reading.acquire(blocking=False):
@@ -145,8 +145,8 @@ class Inbox:
         """Take what the owner has sent, or sends next; half of a message is kept for later.
 
         Raises:
-            EOFError: the owner is gone.
-            OSError: the pipe is broken.
+            OwnerGone: the owner is gone.
+            PipeTaken: a task has taken the pipe away.
         """
         for frame in self._pipe.receive():
             self._take(decode_to_slot(frame))

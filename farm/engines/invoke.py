@@ -62,11 +62,12 @@ class Items:
             CallError: as of `between`.
         """
         if self._points is None:
-            packed, self._payload = _unpickle(self._payload, "the arguments"), b""
+            packed = _unpickle(self._payload, "the arguments")
             try:
                 self._points = Points(packed, self._start)
             except ValueError as error:
                 raise CallError("BlockError", str(error)) from error
+            self._payload = b""
         if start < self._start or stop > self._start + len(self._points):
             raise _not_there(start, stop)
         return self._points

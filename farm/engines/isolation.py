@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import sys
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 if sys.platform != "win32":
     import fcntl
@@ -56,6 +57,43 @@ def out_of_reach(link: socket.socket) -> socket.socket:
     return moved
 
 
+def keep_from_tasks(shared: Any) -> None:
+    """Take what `multiprocessing` opened for the slot out of its tasks' reach.
+
+    A byte written to the fork server ends it, and what is written to the file of shared memory
+    stands in that memory. A slot needs neither, as memory stays mapped without its file. Their
+    numbers lead nowhere from now on; they stay taken, because Python closes them at some time.
+
+    Args:
+        shared: memory from `multiprocessing.sharedctypes`.
+    """
+    if sys.platform == "win32":
+        return
+    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in [*_files_of(shared), *([] if alive is None else [alive])]:
+        os.dup2(nothing, number, inheritable=False)
+    os.close(nothing)
+    tracker: Any = resource_tracker._resource_tracker
+    number = getattr(tracker, "_fd", None)
+    if number is not None:  # tasks may use it, and who closes descriptors by the number does not
+        tracker._fd = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+        os.close(number)
+
+
+def _files_of(shared: Any) -> list[int]:
+    """The descriptors of the file: what was sent to the slot, and the mapping's own copy of it."""
+    file = shared._wrapper._state[0][0].fd
+    if file < 0:
+        return []
+    wanted, found = os.fstat(file), [file]
+    for number in range(3, _HIGH_DESCRIPTOR):
+        with contextlib.suppress(OSError):
+            if number != file and os.path.samestat(os.fstat(number), wanted):
+                found.append(number)
+    return found
+
+
 def die_with_owner(lifeline: Connection) -> None:
     """Have the kernel kill the slot's group when its owner ends.
 
@@ -71,6 +109,13 @@ def die_with_owner(lifeline: Connection) -> None:
     fcntl.fcntl(number, _F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(number, fcntl.F_SETFL, os.O_ASYNC)
     os.register_at_fork(after_in_child=lambda: _close(number))
+
+
+def stop_timers() -> None:
+    """Switch off what tasks have set: the signal would come in another batch's task."""
+    if hasattr(signal, "setitimer"):
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0.0)
 
 
 def _close(number: int) -> None:

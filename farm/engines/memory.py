@@ -29,6 +29,8 @@ RESERVE = 64 << 20
 whose own result waits to be pickled, is not to make the results of others fail. Only those that
 are too large to travel need more."""
 
+_LOST = ("without exception set", "without setting an exception")
+
 _UNITS = (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6))
 
 T = TypeVar("T")
@@ -200,6 +202,8 @@ def _out_of_memory(error: BaseException | None) -> bool:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(MemoryError) is not None
+    if isinstance(error, SystemError):  # CPython loses a MemoryError it has no room to trace
+        return str(error).endswith(_LOST)
     return isinstance(error, MemoryError)
 
 

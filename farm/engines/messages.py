@@ -32,12 +32,16 @@ class UseBlock(msgspec.Struct, frozen=True, array_like=True, tag="block"):
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
-    """To the slot: a chunk, to be run after those that came before."""
+    """To the slot: a chunk, to be run after those that came before.
+
+    Of one that is run carefully each task is reported before the next one begins.
+    """
 
     chunk: int
     batch: int
     start: int
     stop: int
+    careful: bool = False
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):

@@ -6,6 +6,7 @@ whenever its task holds the interpreter; the slot's end may block.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections import deque
@@ -25,7 +26,40 @@ to others: to copy it would take longer than a system call."""
 MAX_FRAME = 128 << 20
 """Bytes; a longer frame means that something else was written to the pipe."""
 
+_GONE = (errno.EPIPE, errno.ECONNRESET)
+_TAKEN = (errno.EBADF, errno.ENOTSOCK)
+
 Data = bytes | memoryview
+
+
+class OwnerGone(Exception):
+    """The owner's end of a slot's pipe is closed."""
+
+
+class PipeTaken(Exception):
+    """A task closed the slot's end of the pipe, replaced it, or read from it."""
+
+
+def send_all(link: socket.socket, data: bytes) -> None:
+    """Write to the slot's end, however long that takes.
+
+    Raises:
+        OwnerGone: there is nobody to read.
+        PipeTaken: there is no pipe any more.
+    """
+    try:
+        link.sendall(data)
+    except OSError as error:
+        _tell_apart(error)
+        raise
+
+
+def _tell_apart(error: OSError) -> None:
+    """Raise the pipe's own errors as such: a signal handler may have raised an OSError, too."""
+    if error.errno in _GONE:
+        raise OwnerGone("the owner of the slot is gone") from error
+    if error.errno in _TAKEN:
+        raise PipeTaken("the slot has no pipe any more") from error
 
 
 def parts(*pieces: bytes) -> list[bytes]:
@@ -55,6 +89,11 @@ class Incoming:
         self._filled = 0  # bytes of it that are there
         self.broken = False
         """What was read are no frames; nothing more is to be read."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the end of a frame is to come."""
+        return self._large is not None or bool(self._buffer)
 
     def read(self, link: socket.socket) -> int:
         """Read once from a socket; how many bytes, 0 at its end."""
@@ -127,6 +166,8 @@ class OwnerPipe:
         """Nothing more can be read: the slot's end is closed, or `broken`."""
         self.broken = False
         """What was read makes no sense: something else was written to the pipe."""
+        self.partial = False
+        """The end of a frame is to come."""
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -184,6 +225,7 @@ class OwnerPipe:
             if not count or self.broken:
                 self.closed = True
                 break
+        self.partial = self._incoming.partial
         return found
 
     def close(self) -> None:
@@ -210,10 +252,17 @@ class SlotPipe:
         They are to be looked at until the next call.
 
         Raises:
-            EOFError: the owner's end is closed.
-            OSError: the pipe is broken.
+            OwnerGone: the owner's end is closed.
+            PipeTaken: there is no pipe any more, or a part of what came is missing.
         """
         self._incoming.recycle()
-        if self._incoming.broken or not self._incoming.read(self._link):
-            raise EOFError("the owner of the slot is gone, or has lost its way")
+        if self._incoming.broken:
+            raise PipeTaken("a part of what the slot was sent is missing")
+        try:
+            count = self._incoming.read(self._link)
+        except OSError as error:
+            _tell_apart(error)
+            raise
+        if not count:
+            raise OwnerGone("the owner of the slot is gone")
         return self._incoming.frames()

@@ -76,6 +76,7 @@ class ProcessEngine:
         self._programs: dict[int, tuple[Program, float | None, str | None]] = {}
         self._slots: dict[int, Slot] = {}
         self._behind: dict[int, _Work] = {}
+        self._careful: set[int] = set()  # batches of which it is not known which task harms slots
         self._leaving: list[Slot] = []
         self._start_at: dict[int, float] = {}
         self._leftovers = Leftovers()
@@ -150,6 +151,7 @@ class ProcessEngine:
     def drop_program(self, batch: int) -> None:
         """Forget a batch; what has been submitted still runs."""
         self._programs.pop(batch, None)
+        self._careful.discard(batch)
         for slot in self._slots.values():
             slot.forget(batch)
 
@@ -266,7 +268,8 @@ class ProcessEngine:
     def _give(self, slot: Slot, work: _Work) -> None:
         """Give work to a slot; one that holds other code exits, and its successor gets it."""
         if not _must_replace(slot.code, work.code):
-            slot.give(work.chunk, work.program, work.timeout, work.code)
+            careful = work.chunk.batch in self._careful
+            slot.give(work.chunk, work.program, work.timeout, work.code, careful=careful)
             self._watch_writing(slot)
             return
         now = time.monotonic()
@@ -295,6 +298,9 @@ class ProcessEngine:
         self._leftovers.add(slot.pid, now, slot.told_to_end)
         events, reason = slot.bury(now)
         self._events += events
+        if slot.care is not None:
+            batch, careful = slot.care
+            (self._careful.add if careful else self._careful.discard)(batch)
         if slot in self._leaving:
             self._leaving.remove(slot)
             return
@@ -314,7 +320,7 @@ class ProcessEngine:
         if self._context is None:
             raise EngineError("the engine has not been started")
         shown = Progress(memoryview(self._progress), number)
-        shown.end()
+        shown.clear()
         process, pipe = start_process(self._context, number, self._progress, self._rooms)
         slot = Slot(number, process, pipe, shown)
         self._slots[number] = slot

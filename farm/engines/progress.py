@@ -16,8 +16,8 @@ from typing import Any
 MAX_GROUP = 1 << 15
 """Tasks in one group."""
 
-_FIRST, _COUNT, _BEGAN, _CHUNK = 0, 1, 2, 3
-_HEAD_BYTES = 4 * 8
+_FIRST, _COUNT, _BEGAN, _CHUNK, _FINISHED = 0, 1, 2, 3, 4
+_HEAD_BYTES = 5 * 8
 
 SLOT_BYTES = _HEAD_BYTES + 4 * MAX_GROUP
 """Shared memory that each slot needs; what is not used of it takes no room."""
@@ -62,6 +62,15 @@ class Progress:
         self._head[_BEGAN] = 0
         self._head[_FIRST] = -1
 
+    def finish(self, chunk: int) -> None:
+        """That a chunk is over has been sent: all of it can be read."""
+        self._head[_FINISHED] = chunk
+
+    def clear(self) -> None:
+        """What a slot shows that has had nothing to do yet."""
+        self.end()
+        self._head[_CHUNK] = self._head[_FINISHED] = -1
+
     def watch(self) -> None:
         """From now on what runs is timed, until `rest`."""
         self._head[_BEGAN] = time.monotonic_ns()
@@ -87,6 +96,11 @@ class Progress:
     def chunk(self) -> int:
         """The chunk that runs, or the last one that did."""
         return self._head[_CHUNK]
+
+    @property
+    def finished(self) -> int:
+        """The last chunk of which all was sent; -1 if there is none."""
+        return self._head[_FINISHED]
 
     @property
     def began(self) -> int:

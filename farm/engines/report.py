@@ -17,7 +17,7 @@ from farm.engines.ending import end_slot
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, encode, encode_pieces
 from farm.engines.packing import Dump, dump_plain, pack
-from farm.engines.pipe import parts
+from farm.engines.pipe import parts, send_all
 from farm.engines.progress import MAX_GROUP, Progress
 
 FLUSH_SECONDS = 0.04
@@ -58,6 +58,7 @@ class Report:
         self._batch = -1
         self._group = 0
         self._task_bytes = 0.0
+        self._careful = False
 
     @property
     def position(self) -> int:
@@ -65,8 +66,16 @@ class Report:
         with self._packing:
             return self._next + len(self.results)
 
-    def begin(self, batch: int, start: int, dump: Dump) -> None:
-        """A chunk begins; nothing of another is pending, or would be taken for its own."""
+    def begin(self, batch: int, start: int, dump: Dump, *, careful: bool = False) -> None:
+        """A chunk begins; nothing of another is pending, or would be taken for its own.
+
+        Args:
+            batch: whose tasks they are.
+            start: the first one.
+            dump: pickles their results.
+            careful: each is to be sent before the next one begins.
+        """
+        self._careful = careful
         with self._packing:
             self.results.clear()
             self._next = start
@@ -84,7 +93,7 @@ class Report:
         by_bytes = int(FLUSH_BYTES / max(self._task_bytes, 1.0))
         self._group = max(1, min(by_bytes, self._group * _GROWTH, MAX_GROUP))
         with self._packing:
-            return self._open(min(self._group, stop - self._next))
+            return self._open(1 if self._careful else min(self._group, stop - self._next))
 
     def _open(self, count: int) -> int:
         """What was run before is packed: its places can be used again."""
@@ -109,8 +118,8 @@ class Report:
             self._pack()
 
     def send_enough(self) -> None:
-        """Send if `FLUSH_BYTES` have come together, however long that takes."""
-        if self._outbox_bytes >= FLUSH_BYTES:
+        """Send if `FLUSH_BYTES` have come together, however long that takes; or carefully, all."""
+        if self._outbox_bytes >= FLUSH_BYTES or self._careful:
             self._send_all()
 
     def flush(self) -> None:
@@ -227,10 +236,10 @@ class Report:
                 return
             if size <= FLUSH_BYTES:
                 data = self._limit.insist(lambda: b"".join(messages))
-                self._link.sendall(data)
+                send_all(self._link, data)
             else:
                 for data in messages:
-                    self._link.sendall(data)
+                    send_all(self._link, data)
         except BaseException as error:
             if not messages:
                 raise

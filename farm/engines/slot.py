@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 from farm.engines.base import Block, Chunk, Event, Program
-from farm.engines.exits import SCRIBBLED, crash_text, exit_text
+from farm.engines.exits import BROKEN, CLOSED, PIPE_TAKEN, SCRIBBLED, crash_text, exit_text
 from farm.engines.groups import TERM_SECONDS, signal_group
 from farm.engines.hand import Hand
 from farm.engines.messages import (
@@ -35,6 +35,7 @@ PROGRAMS_KEPT = 16
 _DROP_SECONDS = 0.05
 _LEAVE_SECONDS = 2.0
 _BROKEN_SECONDS = 0.5
+_UNHEARD_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -74,12 +75,15 @@ class Slot:
         self.code: str | None = None  # of what it has loaded; None for nothing yet
         self.hands: deque[Hand] = deque()
         self.doom: Doom | None = None
+        self.care: tuple[int, bool] | None = None
+        """After `bury`: a batch, and whether its chunks are to be run carefully from now on."""
         self._shown = shown
         self._programs: OrderedDict[int, None] = OrderedDict()
         self._block: Block | None = None
         self._drop_by: float | None = None
         self._broken_by: float | None = None
-        self._suspect: tuple[Hand | None, int] | None = None  # the task that wrote to the pipe
+        self._hear_by: float | None = None
+        self._scribblers: tuple[Hand | None, range] | None = None
 
     @property
     def idle(self) -> bool:
@@ -91,7 +95,15 @@ class Slot:
         """Whether it takes a chunk behind the one it runs."""
         return len(self.hands) == 1 and self.doom is None
 
-    def give(self, chunk: Chunk, program: Program, timeout: float | None, code: str | None) -> None:
+    def give(
+        self,
+        chunk: Chunk,
+        program: Program,
+        timeout: float | None,
+        code: str | None,
+        *,
+        careful: bool = False,
+    ) -> None:
         """Send a chunk and what it needs that the slot does not have; ``code`` is then loaded."""
         said: list[ToSlot] = []
         if chunk.batch not in self._programs:
@@ -104,8 +116,8 @@ class Slot:
         if chunk.block is not None and chunk.block is not self._block:
             self._block = chunk.block
             said.append(UseBlock(chunk.block.start, chunk.block.payload))
-        self._send(*said, Run(chunk.id, chunk.batch, chunk.start, chunk.stop))
-        self.hands.append(Hand(chunk, timeout))
+        self._send(*said, Run(chunk.id, chunk.batch, chunk.start, chunk.stop, careful))
+        self.hands.append(Hand(chunk, timeout, careful=careful))
 
     def forget(self, batch: int) -> None:
         """A batch is over."""
@@ -116,6 +128,7 @@ class Slot:
     def listen(self, now: float) -> list[Event]:
         """What the slot has reported since the last call."""
         events: list[Event] = []
+        self._hear_by = None
         for data in self.pipe.receive():
             message = self._understood(data)
             if message is None:
@@ -149,19 +162,22 @@ class Slot:
         return message
 
     def _distrust(self, now: float) -> None:
-        """End a slot that says what makes no sense: a task wrote to its pipe.
+        """End a slot that says what makes no sense: a task wrote to its pipe."""
+        if self.doom is None:
+            self._scribblers = self._unheard()
+            self.kill(Doom("broken", now + TERM_SECONDS))
 
-        That is one of those that are owed. The best guess is the one that runs, as any other that
-        has ended since was not heard of either.
-        """
-        if self.doom is not None:
-            return
-        hand, index = self._running(), self._shown.index
-        if hand is None or not hand.owes(index):
-            hand = next((hand for hand in self.hands if hand.owes(hand.position)), None)
-            index = -1 if hand is None else hand.position
-        self._suspect = hand, index
-        self.kill(Doom("broken", now + TERM_SECONDS))
+    def _unheard(self) -> tuple[Hand | None, range]:
+        """The tasks that have begun and were not heard of, of the oldest chunk that has any."""
+        running, index = self._running(), self._shown.index
+        for hand in self.hands if running else ():
+            over = hand is not running or index < 0
+            last = hand.chunk.stop - 1 if over else index
+            if hand.owes(last):
+                return hand, range(hand.position, last + 1)
+            if hand is running:
+                break
+        return None, range(0)
 
     def _over(self, chunk: int) -> list[Event]:
         """The oldest chunk has ended, or one was dropped before it began.
@@ -222,6 +238,8 @@ class Slot:
         elif self._drop_by is not None and now >= self._drop_by:
             self.kill(Doom("cancel", now + TERM_SECONDS))
         else:
+            if self.pipe.partial:
+                self._enforce_sense(now)
             self._enforce_limit(now)
 
     def due(self, now: float) -> float | None:
@@ -229,9 +247,12 @@ class Slot:
         if self.doom is not None:
             return max(self.doom.kill_at, now + _DROP_SECONDS)
         timeout = self.hands[0].timeout if self.hands else None
-        if timeout is None and self._drop_by is None and self._broken_by is None:
+        partial = self.pipe.partial
+        if timeout is None and self._drop_by is None and self._broken_by is None and not partial:
             return None  # nearly always: this is asked with each message
-        dues = [due for due in (self._drop_by, self._broken_by) if due is not None]
+        dues = [due for due in (self._drop_by, self._broken_by, self._hear_by) if due is not None]
+        if partial and self.hands and self._hear_by is None:
+            dues.append(now + _UNHEARD_SECONDS)
         if timeout is not None:
             began = self._shown.began
             # While nothing is timed a task may begin at any moment.
@@ -247,6 +268,8 @@ class Slot:
     def bury(self, now: float) -> tuple[list[Event], str | None]:
         """Everything that the end of the process means; the slot cannot be used afterwards.
 
+        Where one of several tasks is to blame, none is: the engine has them tried again carefully.
+
         Returns:
             The last events; and how the process ended, if neither a task nor the owner is to
             blame for it.
@@ -256,16 +279,17 @@ class Slot:
             events += heard
         self.process.join(_BROKEN_SECONDS)
         code = self.process.exitcode or 0
-        hand, index = self._suspect or (self._running(), self._shown.index)
-        blamed = hand is not None and hand.owes(index) and self._guilty(index)
-        if hand is not None and blamed:
+        hand, suspects = self._suspects(code)
+        if hand is not None and (hand.careful or len(suspects) > 1):
+            self.care = hand.chunk.batch, not hand.careful
+        if hand is not None and (hand.careful or len(suspects) == 1):
             self.hands.remove(hand)
-            events += hand.blame(index, *self._verdict(code, now))
+            events += hand.blame(suspects[0], *self._verdict(code, now))
         events += [hand.end(begun=True) for hand in self.hands]
         self.hands.clear()
         self.close()
         expected = self.doom is not None and self.doom.reason != "broken"
-        return events, None if blamed or expected else exit_text(code)
+        return events, None if hand is not None or expected else exit_text(code)
 
     def close(self) -> None:
         """Free the pipe and reap the process, which has ended."""
@@ -281,6 +305,21 @@ class Slot:
         chunk = self._shown.chunk
         return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
 
+    def _enforce_sense(self, now: float) -> None:
+        """Distrust a slot that has said all of a chunk, and of which half of a message came last.
+
+        A task wrote what was taken for the length of that message, so that the end of the chunk is
+        a part of it and would never be heard. The slot shows that the chunk is over after it has
+        sent that: if nothing more can be read by then, nothing more comes.
+        """
+        finished = self._shown.finished
+        if all(hand.chunk.id != finished for hand in self.hands):
+            return
+        if self._hear_by is None:
+            self._hear_by = now + _UNHEARD_SECONDS
+        elif now >= self._hear_by:
+            self._distrust(now)
+
     def _enforce_limit(self, now: float) -> None:
         if all(hand.timeout is None for hand in self.hands):
             return  # nearly always: this is asked with each message, and `index` takes a while
@@ -292,11 +331,24 @@ class Slot:
             return
         self.kill(Doom("timeout", now + TERM_SECONDS, index, limit))
 
-    def _guilty(self, index: int) -> bool:
-        """Whether the end of the slot is to be put down to the task that ran."""
-        if self.doom is None or self.doom.reason == "broken":
-            return True
-        return self.doom.reason == "timeout" and self.doom.index == index
+    def _suspects(self, code: int) -> tuple[Hand | None, range]:
+        """The tasks of which one ended the slot, and whose they are; none if none of them did.
+
+        What harms the slot's own work is seen when that is done, which is later than the task.
+        """
+        doom = self.doom
+        if self._scribblers is not None:
+            hand, tasks = self._scribblers
+            if hand is None or hand not in self.hands or not hand.owes(tasks[-1]):
+                return None, range(0)
+            return hand, range(max(hand.position, tasks.start), tasks.stop)
+        if doom.reason == "broken" if doom else code in (BROKEN, PIPE_TAKEN):
+            return self._unheard()
+        hand, index = self._running(), self._shown.index
+        guilty = doom is None or (doom.reason == "timeout" and doom.index == index)
+        if hand is None or not hand.owes(index) or not guilty:
+            return None, range(0)
+        return hand, range(index, index + 1)
 
     def _judged(self, failure: Done | Failure) -> Done | Failure:
         """A task that turns SIGTERM into an exception has been timed out all the same."""
@@ -312,8 +364,10 @@ class Slot:
         seconds = now - began / 1e9 if began else 0.0
         if self.doom is not None and self.doom.reason == "timeout":
             return "timeout", _timeout_text(self.doom.limit), seconds
-        if self._suspect is not None:
+        if self._scribblers is not None:
             return "crash", SCRIBBLED, seconds
+        if self.doom is not None or code == PIPE_TAKEN:
+            return "crash", CLOSED, seconds
         return "crash", crash_text(code), seconds
 
 

@@ -89,11 +89,14 @@ class Driver:
         self.submit(batch, start, stop, items)
         return self.finish()
 
-    def run_all(self, batch, stop, size):
-        """All tasks of a batch in chunks on all slots, what is lost again; all events."""
+    def run_all(self, batch, stop, size, beside=0):
+        """All tasks of a batch in chunks on all slots, what is lost again; all events.
+
+        So many other chunks run beside it all the time.
+        """
         owed = [(at, min(at + size, stop)) for at in range(0, stop, size)]
         seen = 0
-        while owed or self.engine.running:
+        while owed or len(self.engine.running) > beside:
             while owed and self.engine.idle:
                 self.submit(batch, *owed.pop())
             self.poll()

@@ -163,8 +163,8 @@ def test_slots_that_never_live_are_given_up(make_driver, monkeypatch):
     driver = make_driver(1)
     start = launch.start_process
 
-    def start_and_kill(context, number, progress):
-        process, link = start(context, number, progress)
+    def start_and_kill(context, number, progress, rooms):
+        process, link = start(context, number, progress, rooms)
         os.kill(process.pid, signal.SIGKILL)
         return process, link
 
@@ -179,11 +179,11 @@ def test_a_slot_that_cannot_be_started_is_tried_again(make_driver, monkeypatch):
     start = launch.start_process
     tries = []
 
-    def start_third_time(context, number, progress):
+    def start_third_time(context, number, progress, rooms):
         tries.append(number)
         if len(tries) < 3:
             raise BlockingIOError("no more processes")
-        return start(context, number, progress)
+        return start(context, number, progress, rooms)
 
     monkeypatch.setattr("farm.engines.processes.start_process", start_third_time)
     os.kill(driver.engine.pids[0], signal.SIGKILL)

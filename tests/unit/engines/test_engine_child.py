@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from farm.engines import child
+from farm.engines.failure import CallError
 from farm.engines.inbox import Job
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Run, decode_from_slot
@@ -38,11 +39,15 @@ class Bench:
             timed=True,
             memory=None,
             resolve=resolve,
-            calls=lambda at, until, _: (task, range(at, until)),
+            calls=lambda at, until, _: self.calls(task, at, until),
         )
         child._run(Job(Run(7, 1, 0, stop), program, None), self.shown, self.report, self.limit)
         self.report.finish(Finished(7))
         return self._heard()
+
+    def calls(self, task: Callable[[int], Any], at: int, until: int) -> Any:
+        """What the program has called."""
+        return task, range(at, until)
 
     def _heard(self) -> list[Any]:
         incoming, found = Incoming(), []
@@ -50,6 +55,20 @@ class Bench:
             incoming.read(self.owner)
             found += map(decode_from_slot, incoming.frames())
         return found
+
+
+def results(heard: list[Any]) -> dict[int, Any]:
+    """Index -> result."""
+    return {
+        index: value
+        for part in heard
+        if isinstance(part, Done)
+        for index, value in enumerate(pickle.loads(part.payload), part.start)
+    }
+
+
+def failures(heard: list[Any]) -> list[Failure]:
+    return [message for message in heard if isinstance(message, Failure)]
 
 
 @pytest.fixture
@@ -151,11 +170,74 @@ class Interrupted:
 def test_an_exception_between_a_result_and_its_time_takes_no_result_along(bench, at):
     bench.run(lambda index: index, 1)  # the batch is known, so that what follows is one group
     bench.shown.seconds = Interrupted(bench.shown.seconds, at)
-    *parts, failure, _ = bench.run(lambda index: index, 5)
-    results = [value for part in parts for value in pickle.loads(part.payload)]
-    assert results == list(range(failure.start))
-    assert (failure.type_name, failure.stop) == ("Late", 5)
-    assert failure.start == at + 1
-    *parts, _ = bench.run(lambda index: -index, 5)
-    results = [value for part in parts for value in pickle.loads(part.payload)]
-    assert results == [0, -1, -2, -3, -4]
+    heard = bench.run(lambda index: index, 5)
+    (failure,) = failures(heard)
+    assert (failure.type_name, failure.start, failure.stop) == ("Late", at + 1, at + 2)
+    assert results(heard) == {index: index for index in range(5) if index != at + 1}
+    assert results(bench.run(lambda index: -index, 5)) == {index: -index for index in range(5)}
+
+
+@pytest.fixture
+def late(monkeypatch):
+    """Has an exception come, so many times, at the end of a step of the slot's own."""
+
+    def come(owner: Any, name: str, times: int) -> None:
+        step, left = getattr(owner, name), iter(range(times))
+
+        def interrupted(*args: Any) -> Any:
+            found = step(*args)
+            if next(left, None) is not None:
+                raise Late
+            return found
+
+        monkeypatch.setattr(owner, name, interrupted)
+
+    return come
+
+
+STEPS = ["open_group", "pack", "send_enough"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_one_exception_between_two_groups_fails_nobody(bench, late, name):
+    late(bench.report, name, 1)
+    assert results(bench.run(lambda index: index, 5)) == {index: index for index in range(5)}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_exceptions_between_two_groups_fail_one_task_and_not_those_behind(bench, late, name):
+    late(bench.report, name, 2)
+    heard = bench.run(lambda index: index, 50)
+    (failure,) = failures(heard)
+    assert failure.stop == failure.start + 1
+    assert results(heard) == {index: index for index in range(50) if index != failure.start}
+
+
+def test_an_exception_while_arguments_are_made_fails_nobody_if_it_comes_once(bench, late):
+    late(bench, "calls", 1)
+    assert results(bench.run(lambda index: index, 5)) == {index: index for index in range(5)}
+
+
+def test_arguments_that_cannot_be_made_fail_all_that_need_them(bench, monkeypatch):
+    def calls(task, at, until):
+        raise CallError("BlockError", "they are not there")
+
+    monkeypatch.setattr(bench, "calls", calls)
+    (failure, _) = bench.run(lambda index: index, 5)
+    assert (failure.start, failure.stop, failure.type_name) == (0, 5, "BlockError")
+
+
+def test_an_exception_while_a_failure_is_told_does_not_run_its_task_again(bench, late):
+    ran = []
+
+    def task(index):
+        ran.append(index)
+        if index == 1:
+            raise ValueError
+
+    late(bench.limit, "describe", 1)
+    heard = bench.run(task, 5)
+    assert ran == list(range(5))
+    (failure,) = failures(heard)
+    assert (failure.type_name, failure.start, failure.stop) == ("Late", 1, 2)
+    assert set(results(heard)) == {0, 2, 3, 4}

@@ -26,7 +26,7 @@ from farm.engines.messages import (
     encode,
 )
 from farm.engines.packing import dump_plain
-from farm.engines.pipe import Incoming, parts
+from farm.engines.pipe import Incoming, OwnerGone, parts
 from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.report import Report
 
@@ -100,7 +100,7 @@ def test_it_ends_when_told_to_or_when_the_owner_is_gone(slot):
     slot.say(Leave())
     assert slot.inbox.next() is None
     slot.owner.close()
-    with pytest.raises(EOFError):
+    with pytest.raises(OwnerGone):
         slot.inbox.next()
 
 

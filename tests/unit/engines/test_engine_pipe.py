@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.engines import pipe
-from farm.engines.pipe import OwnerPipe, SlotPipe, parts
+from farm.engines.pipe import OwnerGone, OwnerPipe, PipeTaken, SlotPipe, parts, send_all
 
 LARGE = 64 << 10
 
@@ -92,7 +92,7 @@ def test_a_length_beyond_all_bounds_closes_the_pipe(ends, monkeypatch):
 def test_the_slot_sees_the_end_of_its_owner(ends):
     owner, theirs = ends
     owner.close()
-    with pytest.raises(EOFError):
+    with pytest.raises(OwnerGone):
         SlotPipe(theirs).receive()
 
 
@@ -149,8 +149,52 @@ def test_a_slot_is_given_what_came_before_the_end_and_no_half_frame(ends):
     owner._link.sendall(frame(b"last") + frame(b"never")[:6])
     owner.close()
     assert slot.receive() == [b"last"]
-    with pytest.raises(EOFError, match="the owner of the slot is gone"):
+    with pytest.raises(OwnerGone, match="the owner of the slot is gone"):
         slot.receive()
+
+
+def test_the_slot_sees_when_it_writes_that_its_owner_is_gone(ends):
+    owner, theirs = ends
+    owner.close()
+    with pytest.raises(OwnerGone):
+        send_all(theirs, b"x")
+
+
+def test_a_pipe_that_a_task_closed_says_nothing_of_the_owner(ends):
+    _, theirs = ends
+    slot = SlotPipe(theirs)
+    os.close(theirs.fileno())
+    for use in (slot.receive, lambda: send_all(theirs, b"x")):
+        with pytest.raises(PipeTaken):
+            use()
+    theirs.detach()
+
+
+def test_frames_of_which_a_task_has_read_a_part_are_not_taken_for_others(ends):
+    owner, theirs = ends
+    slot = SlotPipe(theirs)
+    owner.send([b"whatever it is that was sent"])
+    theirs.recv(4)
+    assert slot.receive() == []
+    with pytest.raises(PipeTaken):
+        slot.receive()
+
+
+class Interrupted:
+    """A signal handler raises while a slot waits for its pipe."""
+
+    def recv_into(self, _):
+        raise TimeoutError("the task's own")
+
+    def sendall(self, _):
+        raise ConnectionResetError("the task's own")
+
+
+def test_what_a_signal_handler_raises_says_nothing_of_the_owner():
+    with pytest.raises(TimeoutError, match="the task's own"):
+        SlotPipe(Interrupted()).receive()
+    with pytest.raises(ConnectionResetError, match="the task's own"):
+        send_all(Interrupted(), b"x")
 
 
 @pytest.mark.parametrize("size", [LARGE - 1, LARGE, LARGE + 1, 5 * LARGE])

@@ -75,6 +75,15 @@ def test_a_timed_call_has_a_beginning_only_while_it_runs(both):
     assert owner.began == 0
 
 
+def test_what_is_finished_is_forgotten_with_the_slot(both):
+    slot, owner = both
+    slot.enter(0)
+    slot.finish(0)
+    assert (owner.chunk, owner.finished) == (0, 0)
+    owner.clear()
+    assert (owner.chunk, owner.finished) == (-1, -1)
+
+
 def test_slots_do_not_see_one_another(both):
     slot, _ = both
     memory = memoryview(bytearray(3 * SLOT_BYTES))

@@ -10,10 +10,11 @@ from array import array
 import pytest
 
 from farm.engines import ending, report
-from farm.engines.exits import BROKEN, NO_MEMORY
+from farm.engines.exits import BROKEN, NO_MEMORY, PIPE_TAKEN
 from farm.engines.memory import MemoryLimit
 from farm.engines.messages import Done, Failure, Finished, Spent, decode_from_slot
 from farm.engines.packing import dump_plain
+from farm.engines.pipe import OwnerGone, PipeTaken
 from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.report import FLUSH_BYTES, Report
 
@@ -102,6 +103,17 @@ def test_a_result_whose_time_was_not_written_is_reported_by_the_thread_that_ran_
     assert finished == Finished(7)
 
 
+def test_of_a_careful_chunk_each_task_is_sent_before_the_next_one_begins(made, link, shown):
+    made.begin(1, 0, dump_plain, careful=True)
+    for index in range(3):
+        assert made.open_group(3) == index + 1
+        made.results.append(index)
+        shown.seconds[0] = 0.0
+        made.pack()
+        made.send_enough()
+        assert link.heard() == [done(index, index)]
+
+
 def test_the_other_thread_leaves_such_a_result_to_it(made, link, shown):
     made.results.append("mine")
     in_other_thread(made.flush)
@@ -169,23 +181,30 @@ def test_what_was_taken_to_be_sent_is_not_lost_for_want_of_memory(link, shown, e
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(MemoryError(), NO_MEMORY), (RuntimeError("late"), BROKEN), (SystemExit(0), BROKEN)],
+    [
+        (MemoryError(), NO_MEMORY),
+        (RuntimeError("late"), BROKEN),
+        (SystemExit(0), BROKEN),
+        (TimeoutError("late"), BROKEN),
+        (EOFError("late"), BROKEN),
+        (PipeTaken(), PIPE_TAKEN),
+    ],
 )
 def test_the_exit_code_of_a_slot_says_why_it_ends(monkeypatch, capfd, error, code):
     def leave(number):
         raise Ends(number)
 
     monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(ending, "kill_own_group", lambda: leave("killed"))
     with pytest.raises(Ends, match=str(code)):
         ending.end_slot(error)
     assert (type(error).__name__ in capfd.readouterr().err) == (code == BROKEN)
 
 
-@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError()])
-def test_a_slot_whose_owner_is_gone_takes_its_group_with_it(monkeypatch, error):
+def test_a_slot_whose_owner_is_gone_takes_its_group_with_it(monkeypatch):
     def kill():
         raise Ends
 
     monkeypatch.setattr(ending, "kill_own_group", kill)
     with pytest.raises(Ends):
-        ending.end_slot(error)
+        ending.end_slot(OwnerGone())

@@ -10,6 +10,7 @@ import pytest
 from farm.batch import spec as specs
 from farm.engines import slot as slots
 from farm.engines.base import Chunk, Ended, Failed, Program
+from farm.engines.exits import BROKEN, PIPE_TAKEN
 from farm.engines.messages import Done, Failure, Finished, Spent, encode
 from farm.engines.pipe import OwnerPipe, parts
 from farm.engines.progress import SLOT_BYTES, Progress
@@ -87,13 +88,19 @@ NONSENSE = {
 }
 
 
+def run_up_to(shown, chunk, first, index):
+    """The slot runs a chunk in one group from its task ``first`` on, and is at another one."""
+    shown.enter(chunk)
+    shown.begin(first, 4)
+    for at in range(index - first):
+        shown.seconds[at] = 0.1
+
+
 @pytest.mark.parametrize("data", NONSENSE.values(), ids=NONSENSE.keys())
 def test_what_makes_no_sense_ends_the_slot_alone_and_blames_what_runs(ends, shown, signals, data):
     slot, link = ends
     slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
-    shown.enter(7)
-    shown.begin(1, 2)
-    shown.seconds[0] = 0.1
+    run_up_to(shown, 7, 0, 1)
     link.sendall(b"".join([*parts(SENSE), *parts(data), *parts(SENSE)]))
     (part,) = slot.listen(0.0)
     assert (part.start, part.stop) == (0, 1)
@@ -102,22 +109,69 @@ def test_what_makes_no_sense_ends_the_slot_alone_and_blames_what_runs(ends, show
     slot.enforce(10.0)
     assert signals == [False, True]
     (failed, ended), reason = slot.bury(11.0)
-    assert (failed.index, failed.kind) == (2, "crash")
+    assert (failed.index, failed.kind) == (1, "crash")
     assert "descriptors" in failed.message
-    assert ended == Ended(7, 1, [(1, 2), (3, 4)], begun=True)
-    assert reason is None
+    assert ended == Ended(7, 1, [(2, 4)], begun=True)
+    assert (reason, slot.care) == (None, None)
 
 
-def test_a_length_beyond_all_bounds_is_no_sense_either(ends, shown):
+def test_where_one_of_several_tasks_is_to_blame_none_is(ends, shown):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
+    run_up_to(shown, 7, 0, 2)
+    link.sendall(b"whatever")
+    slot.listen(0.0)
+    assert slot.bury(1.0) == ([Ended(7, 1, [(0, 4)], begun=True)], None)
+    assert slot.care == (1, True)
+
+
+def test_of_a_chunk_that_is_run_carefully_the_first_that_was_not_heard_of_is_to_blame(ends, shown):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None, careful=True)
+    run_up_to(shown, 7, 1, 2)
+    link.sendall(b"".join([*parts(SENSE), *parts(b"hello")]))
+    slot.listen(0.0)
+    (failed, ended), _ = slot.bury(1.0)
+    assert (failed.index, failed.kind) == (1, "crash")
+    assert ended.lost == [(2, 4)]
+    assert slot.care == (1, False)
+
+
+def test_a_chunk_that_has_not_begun_is_to_blame_for_nothing(ends, shown):
+    """What an earlier one left behind broke the slot."""
+    slot, link = ends
+    run_up_to(shown, 6, 0, 2)
+    slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
+    link.sendall(b"whatever")
+    slot.listen(0.0)
+    events, reason = slot.bury(1.0)
+    assert events == [Ended(7, 1, [(0, 4)], begun=True)]
+    assert (reason, slot.care) == ("killed by SIGTERM", None)
+
+
+@pytest.mark.parametrize("code", [BROKEN, PIPE_TAKEN])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_slot_whose_own_work_breaks_off_blames_what_was_not_heard_of(ends, shown, code, over):
+    """It may have begun to end its chunk by then."""
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 2), PROGRAM, None, None)
+    slot.process.exitcode = code
+    say(link, Done(0, 1, b"", b""))
+    run_up_to(shown, 7, 0, 1)
+    if over:
+        shown.end()
+    (part, failed, ended), reason = slot.bury(1.0)
+    assert (part.start, failed.index, failed.kind) == (0, 1, "crash")
+    assert ended.lost == []
+    assert (reason, slot.care) == (None, None)
+
+
+def test_a_length_beyond_all_bounds_is_no_sense_either(ends, shown, signals):
     slot, link = ends
     slot.give(Chunk(7, 1, 0, 4), PROGRAM, None, None)
     link.sendall(b"whatever")
     assert slot.listen(0.0) == []
-    shown.enter(7)
-    shown.end()
-    (failed, ended), _ = slot.bury(1.0)
-    assert failed.index == 0, "nothing runs: it is one of those that nothing was heard of"
-    assert ended.lost == [(1, 4)]
+    assert signals == [False]
 
 
 @pytest.mark.parametrize("data", [SENSE, b"hello"])
@@ -127,6 +181,53 @@ def test_a_slot_that_says_something_unasked_ends(ends, signals, data):
     assert slot.listen(0.0) == []
     assert signals == [False]
     assert slot.bury(1.0) == ([], "killed by SIGTERM")
+
+
+@pytest.mark.parametrize("head", [b"\0", b"\0\0\1\0", b"\0\1\0\0"])
+def test_a_slot_whose_end_of_a_chunk_is_taken_for_a_part_of_a_frame_ends(
+    ends, shown, signals, head
+):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 1), PROGRAM, None, None)
+    shown.enter(7)
+    link.sendall(head + b"\0\0")
+    slot.listen(0.0)
+    assert slot.due(0.0) is not None
+    slot.enforce(50.0)
+    slot.enforce(100.0)
+    assert signals == [], "it may be on its way"
+    shown.end()
+    shown.finish(7)
+    slot.enforce(100.0)
+    due = slot.due(100.0)
+    assert due is not None
+    assert 100.0 < due <= 102.0
+    assert signals == []
+    slot.enforce(due)
+    assert signals == [False]
+    (failed, _), _ = slot.bury(due)
+    assert (failed.index, failed.kind, "descriptors" in failed.message) == (0, "crash", True)
+
+
+def test_an_owner_that_reads_slowly_takes_nobody_for_broken(ends, shown, signals):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 1), PROGRAM, None, None)
+    head, payload = parts(encode(Done(0, 1, bytes(100_000), b"")))
+    link.sendall(head + payload[:50_000])
+    slot.listen(0.0)
+    link.sendall(payload[50_000:-1])
+    shown.finish(7)
+    slot.enforce(0.0)
+    slot.listen(50.0)
+    slot.enforce(50.0)
+    assert signals == []
+    link.sendall(payload[-1:])
+    say(link, Finished(7))
+    slot.listen(100.0)
+    slot.enforce(100.0)
+    assert signals == []
+    assert slot.idle
+    assert slot.due(100.0) is None
 
 
 def test_of_a_chunk_that_ended_and_that_nothing_was_heard_of_tasks_may_have_run(ends):

@@ -71,3 +71,32 @@ def scribble(index, words):
                 if stat.S_ISSOCK(os.fstat(number).st_mode):
                     os.write(number, words)
     return index
+
+
+TIMERS = {
+    signal.ITIMER_REAL: signal.SIGALRM,
+    signal.ITIMER_VIRTUAL: signal.SIGVTALRM,
+    signal.ITIMER_PROF: signal.SIGPROF,
+}
+
+
+def timers_left(index):
+    """Leave timers behind that raise a minute later."""
+    for timer, number in TIMERS.items():
+        signal.signal(number, _late)
+        signal.setitimer(timer, 60.0)
+
+
+def timers_found(index):
+    return [timer for timer in TIMERS if signal.getitimer(timer) != (0.0, 0.0)]
+
+
+def harm_descriptors(index, way):
+    """Task 2 writes to, or closes, every descriptor that it finds."""
+    if index == 2 and way == "write":
+        for number in range(3, 256):
+            with contextlib.suppress(OSError):
+                os.write(number, b"x" * 64)
+    elif index == 2:
+        os.closerange(3, 1 << 16)
+    return index

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import multiprocessing
 import os
 import resource
@@ -183,9 +184,9 @@ def hold_interpreter(index, directory):
 
 
 def close_lifeline(index, directory):
-    """The pipe by which the kernel sees the owner's end, the only one that high."""
+    """The pipe by which the kernel sees the owner's end, the only one to read that high."""
     pipes = [number for number in range(200, 300) if Path(f"/proc/self/fd/{number}").is_fifo()]
-    (found,) = pipes
+    (found,) = (pipe for pipe in pipes if not fcntl.fcntl(pipe, fcntl.F_GETFL) & os.O_ACCMODE)
     os.close(found)
     begin(directory, index)
     time.sleep(1000)
@@ -305,6 +306,11 @@ async def allocate_in_group(index):
 
 def own_kind(index):
     raise NoRoom("unable to allocate an array")
+
+
+def lost_kind(index):
+    """As CPython does where memory does not suffice for a traceback."""
+    raise SystemError("error return without exception set")
 
 
 def fill(index, depth=900):
