@@ -46,6 +46,14 @@ class Acting(Reply):
         super().set_exception(error)
 
 
+@pytest.fixture
+def ctrl_c():
+    """It raises here as well where the shell that began this has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def raising(error: BaseException) -> Acting:
     def act() -> None:
         raise error
@@ -66,6 +74,7 @@ def test_one_that_fails_as_it_is_told_of_the_end_keeps_no_other_from_it(link, er
     assert "whoever was told that no answer comes has failed" in caplog.text
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_meanwhile_is_not_lost(link):
     last = Counting()
     for answer in (Acting(lambda: signal.raise_signal(signal.SIGINT)), last):
@@ -88,6 +97,7 @@ def test_interrupted_anywhere_as_it_closes_it_tells_everybody_once(network):
         assert [reply.told for reply in replies] == [1] * 3, interrupt.where
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_while_it_waits_for_its_thread_keeps_nobody_from_being_told(link, monkeypatch):
     """That thread is in somebody's callback, which takes its time."""
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.1)
