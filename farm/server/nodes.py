@@ -25,6 +25,7 @@ from farm.server.nodelist import listed
 from farm.server.nodestate import NodeState
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict, size_of
+from farm.server.wanting import Wanting
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
@@ -68,7 +69,7 @@ class NodeDesk:
         self._by_token: dict[str, NodeState] = {}
         self._names = Names()
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
-        self._wanting: dict[int, NodeState] = {}  # longest waiting first
+        self._wanting = Wanting()
         self._last_id = 0
         self._swept = self._now
         self._warnings, self._news = Complaints(), Complaints(logging.INFO)
@@ -246,45 +247,51 @@ class NodeDesk:
         node.idle = max(0, min(request.idle, node.want))
         node.ahead = claims.plausible(request.ahead)
         if node.want:
-            self._wanting.setdefault(node.id, node)
+            self._wanting.put(node)
             self._core.plan_flush()
         else:
             self._wants_nothing(node)
 
     def _wants_nothing(self, node: NodeState) -> None:
         node.want = 0
-        self._wanting.pop(node.id, None)
+        self._wanting.drop(node)
 
     def hand_out(self) -> None:
-        """Lease what is pending to the nodes that want some, longest waiting first."""
-        ledger, barren = self._core.ledger, False
-        if ledger.exhausted:
-            return  # thousands may wait for work, and need not be copied in each turn
-        waiting = deque(self._wanting.values())
+        """Lease what is pending to the nodes that want some, first to those with an idle slot."""
+        # Thousands may wait for work, and need not be copied in each turn without any.
+        if not self._core.ledger.exhausted:
+            self._serve(self._wanting.idle)
+        if not self._core.ledger.exhausted:
+            self._serve(self._wanting.ahead)
+
+    def _serve(self, wanting: dict[int, NodeState]) -> None:
+        """Lease to these, longest waiting first."""
+        ledger, waiting = self._core.ledger, deque(wanting.values())
         while waiting and not ledger.exhausted:
             node = waiting.popleft()
-            if node.peer is None or (barren and not node.idle):
+            if node.peer is None:
                 continue
             grant = self._core.lease(node.id, node.token, node.want, node.idle, node.ahead)
             if grant is None:  # there may be something, but not for this node
-                barren = ledger.for_idle_alone
+                if ledger.for_idle_alone and not node.idle:
+                    return
                 continue
             send = functools.partial(self._send, node, node.peer, grant)
             if not self._attempt(send, node, node.peer, grant):
                 continue
-            if self._still_wants(node, grant):  # of another batch, after those that had nothing yet
+            self._note_given(node, grant)
+            if node.id in wanting:  # of another batch, after those that had nothing yet
                 waiting.append(node)
 
-    def _still_wants(self, node: NodeState, grant: Grant) -> bool:
-        """A node was given some of what it wanted; whether it wants more."""
+    def _note_given(self, node: NodeState, grant: Grant) -> None:
+        """A node was given some of what it wanted; it may want more."""
         tasks = size_of(grant.ranges)
         node.ahead += tasks * grant.mean / node.slots
         left = remaining(node.want, node.idle, tasks)
         self._wants_nothing(node)
         if left[0]:
             node.want, node.idle = left
-            self._wanting[node.id] = node
-        return bool(left[0])
+            self._wanting.put(node)
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         blocks = inline_blocks(self._core.block, grant.batch, grant.ranges)

@@ -73,7 +73,7 @@ PURE = [
     *ROOT.glob("batch/*.py"), ROOT / "node.py", ROOT / "delivery.py", ROOT / "pacing.py",
     *(ROOT / "server" / f"{name}.py" for name in (
         "ledger", "states", "schedule", "sizing", "again", "pace", "attempts", "holding", "replay",
-        "load",
+        "load", "wanting",
     )),
 ]  # fmt: skip
 IMPURE = {
