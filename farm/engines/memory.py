@@ -29,6 +29,10 @@ RESERVE = 64 << 20
 whose own result waits to be pickled, is not to make the results of others fail. Only those that
 are too large to travel need more."""
 
+_LOST = "error return without exception set"
+"""What a SystemError of CPython says where there was no memory even for the traceback of the
+MemoryError that was raised."""
+
 _UNITS = (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6))
 
 T = TypeVar("T")
@@ -122,6 +126,7 @@ class MemoryLimit:
             kind = "crash" if isinstance(error, TooLittleMemory) else "error"
             return describe(error, start, stop, seconds, kind)
         with self.eased:
+            error = _found(error)
             if not _out_of_memory(error):
                 return describe(error, start, stop, seconds)
             self.leave()
@@ -201,6 +206,13 @@ def _out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(MemoryError) is not None
     return isinstance(error, MemoryError)
+
+
+def _found(error: BaseException) -> BaseException:
+    """The MemoryError that CPython has lost, or the error itself."""
+    if isinstance(error, SystemError) and error.args == (_LOST,):
+        return MemoryError().with_traceback(error.__traceback__)
+    return error
 
 
 def _allocated() -> int:
