@@ -60,6 +60,9 @@ class Hands(Protocol):
     def kill(self, batch: int) -> None:
         """Kill what runs of a batch."""
 
+    def take_back(self, batch: int) -> None:
+        """Have the engine give back what it has not begun of a batch."""
+
     def has_code(self, digest: str) -> bool:
         """Whether the files of a digest are here."""
 
@@ -209,6 +212,7 @@ class Dialogue:
                 self._found_code(asked.digest, body.files)
             case Recall():
                 self.node.recall(body.batch)
+                self._hands.take_back(body.batch)
             case Drain():
                 self.node.drain()
             case Dropped():

@@ -39,6 +39,7 @@ class Work:
     ready: bool = False
     by_value: bool = False
     once: bool = False  # its tasks must not run twice
+    recalled: bool = False  # since the last lease; what of it runs may run for long
     blocks: OrderedDict[int, base.Block] = field(default_factory=OrderedDict)
     asked: set[int] = field(default_factory=set)  # indices whose blocks are on their way
     _starts: list[int] = field(default_factory=list)  # of the blocks, in order

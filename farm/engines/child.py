@@ -80,13 +80,14 @@ def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
         if program.memory is not None:
             limit.enter(program.memory)
         program.resolve()
-        while (at := report.position) < stop and not limit.exceeded:
+        while (at := report.position) < stop and not (limit.exceeded or job.cut):
             until = report.open_group(stop)
             call, values = program.calls(at, until, job.items)
-            _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
+            placed = zip(job.places(until - at), values, strict=False)
+            _run_group(shown.timing(call) if program.timed else call, placed, report, shown, limit)
             if program.timed:
                 shown.watch()  # the other thread may hang in the pickling that this one waits for
-            if report.position < until and not limit.exceeded:
+            if report.position < until and not (limit.exceeded or job.cut):
                 raise CallError("SpaceError", f"there are no arguments for {report.position}")
             report.pack()
             shown.rest()
@@ -105,7 +106,7 @@ def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
 
 def _run_group(
     call: Callable[[Any], Any],
-    values: Iterable[Any],
+    placed: Iterable[tuple[int, Any]],
     report: Report,
     shown: Progress,
     limit: MemoryLimit,
@@ -117,7 +118,7 @@ def _run_group(
     """
     add_result, seconds, clock = report.results.append, shown.seconds, time.perf_counter
     before = clock()
-    for at, value in enumerate(values):
+    for at, value in placed:
         try:
             result = call(value)
         except BaseException as error:  # SystemExit, KeyboardInterrupt: the task's, not the slot's

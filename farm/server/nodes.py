@@ -18,6 +18,7 @@ from farm.printable import in_line
 from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.evening import Evening
 from farm.server.inline import inline_blocks
 from farm.server.naming import Names
 from farm.server.networks import network_of
@@ -40,7 +41,6 @@ from farm.wire.leases import (
     Recall,
     Report,
     Want,
-    remaining,
 )
 from farm.wire.messages import MAX_ITEMS, Done, GetNodes, Nodes
 
@@ -70,6 +70,7 @@ class NodeDesk:
         self._names = Names()
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
         self._wanting = Wanting()
+        self._evening = Evening(core.ledger)
         self._last_id = 0
         self._swept = self._now
         self._warnings, self._news = Complaints(), Complaints(logging.INFO)
@@ -183,6 +184,15 @@ class NodeDesk:
             what = f"has been silent for {silence:.0f} s, its leases go to others"
             self._tell(self._warnings, node, what)
             self._give_up(node, "lost")
+        self._even_out()
+
+    def _even_out(self) -> None:
+        """What waits behind long tasks is had back for nodes that have nothing to do."""
+        for holder, batch in self._evening.look(self._wanting.idle):
+            node = self._nodes[holder]
+            self._wants_nothing(node)  # until it has nothing to do itself, and says so
+            if node.peer is not None:
+                node.peer.push(Recall(batch))
 
     def _give_up(self, node: NodeState, state: str) -> None:
         held = self._held(node)
@@ -246,11 +256,9 @@ class NodeDesk:
         node.want = max(0, min(request.free, node.slots))
         node.idle = max(0, min(request.idle, node.want))
         node.ahead = claims.plausible(request.ahead)
+        self._wanting.put(node)
         if node.want:
-            self._wanting.put(node)
             self._core.plan_flush()
-        else:
-            self._wants_nothing(node)
 
     def _wants_nothing(self, node: NodeState) -> None:
         node.want = 0
@@ -279,19 +287,11 @@ class NodeDesk:
             send = functools.partial(self._send, node, node.peer, grant)
             if not self._attempt(send, node, node.peer, grant):
                 continue
-            self._note_given(node, grant)
+            node.given(size_of(grant.ranges), grant.mean)
+            self._wanting.drop(node)
+            self._wanting.put(node)
             if node.id in wanting:  # of another batch, after those that had nothing yet
                 waiting.append(node)
-
-    def _note_given(self, node: NodeState, grant: Grant) -> None:
-        """A node was given some of what it wanted; it may want more."""
-        tasks = size_of(grant.ranges)
-        node.ahead += tasks * grant.mean / node.slots
-        left = remaining(node.want, node.idle, tasks)
-        self._wants_nothing(node)
-        if left[0]:
-            node.want, node.idle = left
-            self._wanting.put(node)
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         blocks = inline_blocks(self._core.block, grant.batch, grant.ranges)

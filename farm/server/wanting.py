@@ -17,6 +17,9 @@ class Wanting:
 
     def put(self, node: NodeState) -> None:
         """A node wants work; one that did already keeps its place, if it is among the same."""
+        if not node.want:
+            self.drop(node)
+            return
         here, there = (self.idle, self.ahead) if node.idle else (self.ahead, self.idle)
         there.pop(node.id, None)
         here.setdefault(node.id, node)

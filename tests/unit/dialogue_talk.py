@@ -31,6 +31,9 @@ class Hands:
     def kill(self, batch: int) -> None:
         self.did.append(("kill", batch))
 
+    def take_back(self, batch: int) -> None:
+        self.did.append(("take back", batch))
+
     def has_code(self, digest: str) -> bool:
         return digest in self.code
 
