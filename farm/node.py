@@ -79,17 +79,13 @@ class Node:
         if self.draining:
             self._return_pending()
 
-    def program_ready(self, batch: int, *, by_value: bool, once: bool = False) -> None:
-        """The engine knows what the batch runs.
-
-        Args:
-            batch: the batch's id.
-            by_value: its arguments are blocks.
-            once: its tasks must not run twice.
-        """
+    def program_ready(
+        self, batch: int, *, by_value: bool, once: bool = False, counted: bool = False
+    ) -> None:
+        """The engine knows what the batch runs; what it is like, see `Work`."""
         if batch in self._work:
             work = self._work[batch]
-            work.ready, work.by_value, work.once = True, by_value, once
+            work.ready, work.by_value, work.once, work.counted = True, by_value, once, counted
 
     def block(self, batch: int, block: Block) -> None:
         """A block of arguments has come."""
@@ -239,7 +235,7 @@ class Node:
         if work is None:
             return
         work.running.discard(event.index, event.index + 1)
-        self._pacing.came(work.pace)
+        self._pacing.came(work.failure_pace)
         reason = Failure(
             event.kind, event.type_name, event.message, event.traceback, event.exception
         )
