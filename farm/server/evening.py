@@ -6,6 +6,7 @@ take much longer, what was to come behind them would wait for them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 
 from farm.server.ledger import Ledger
@@ -28,7 +29,7 @@ class Evening:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._was_idle = False
-        self._after = 0  # the node that was looked at last
+        self._at = 0  # how many of the nodes that hold something were looked at last
 
     def look(self, idle: Collection[int]) -> list[tuple[int, int]]:
         """To be called once a second.
@@ -48,7 +49,7 @@ class Evening:
         for node in self._next_ones():
             if nodes == MAX_NODES:
                 break
-            self._after = node.id
+            self._at += 1
             if node.id not in idle and self._holds_more_than_runs(node):
                 nodes += 1
                 found += [(node.id, batch) for batch in node.batches if self._may_wait(batch)]
@@ -57,12 +58,13 @@ class Evening:
     def _next_ones(self) -> Iterator[Node]:
         """Nodes that hold something, from where it was left off."""
         known = [node for node in self._ledger.nodes.values() if node.batches and node.id > 0]
+        self._at = at = self._at if self._at < len(known) else 0
         looks = 0
-        for node in sorted(known, key=lambda node: (node.id <= self._after, node.id)):
-            looks += 1 + len(node.batches)
-            if looks > MAX_LOOKS:
-                return
+        for node in itertools.chain(known[at:], known[:at]):
             yield node
+            looks += 1 + len(node.batches)
+            if looks >= MAX_LOOKS:
+                return
 
     def _holds_more_than_runs(self, node: Node) -> bool:
         batches = self._ledger.batches
