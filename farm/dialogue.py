@@ -60,6 +60,9 @@ class Hands(Protocol):
     def kill(self, batch: int) -> None:
         """Kill what runs of a batch."""
 
+    def take_back(self, batch: int) -> None:
+        """Have the engine give back what it has not begun of a batch."""
+
     def has_code(self, digest: str) -> bool:
         """Whether the files of a digest are here."""
 
@@ -107,7 +110,7 @@ class Dialogue:
         self._asked: dict[int, Message] = {}
         self._number = 0
         self._programs: dict[int, str] = {}  # batch -> digest, of those the engine knows
-        self._traits: dict[int, tuple[bool, bool]] = {}  # batch -> by value, once
+        self._traits: dict[int, tuple[bool, bool, bool]] = {}  # by value, once, counted
         self._specs: dict[int, SpecFound] = {}  # those whose code is still on its way
 
     # -- to the server ------------------------------------------------------------------------
@@ -214,6 +217,7 @@ class Dialogue:
                 self._found_code(asked.digest, body.files)
             case Recall():
                 self.node.recall(body.batch)
+                self._hands.take_back(body.batch)
             case Drain():
                 self.node.drain()
             case Dropped():
@@ -297,13 +301,15 @@ class Dialogue:
         except (ValueError, msgspec.DecodeError) as error:
             self._leave(f"the program of batch {found.batch} cannot be read here: {error}")
             return
-        self._traits[found.batch] = spec.space is None, not spec.options.rerun
+        options = spec.options
+        counted = options.max_failures is not None or options.max_failure_share is not None
+        self._traits[found.batch] = spec.space is None, not options.rerun, counted
         self._programs[found.batch] = found.digest
         self._ready(found.batch)
 
     def _ready(self, batch: int) -> None:
-        by_value, once = self._traits[batch]
-        self.node.program_ready(batch, by_value=by_value, once=once)
+        by_value, once, counted = self._traits[batch]
+        self.node.program_ready(batch, by_value=by_value, once=once, counted=counted)
 
     def _forget(self, batch: int) -> None:
         self._hands.forget_program(batch)

@@ -24,6 +24,9 @@ bring tens of thousands of small ones, and no node has slots enough to ask for a
 AHEAD_BYTES = 16 << 20
 """Bytes of blocks that are asked for before they are needed."""
 
+COUNTED_SECONDS = 1.0
+"""Failures that may end their batch are kept no longer: until then it is run in vain."""
+
 _MEAN_WEIGHT = 0.3
 
 
@@ -37,12 +40,19 @@ class Work:
     mean: float = 0.0
     pace: float = 0.0  # seconds between two reports
     ready: bool = False
-    by_value: bool = False
+    by_value: bool = False  # its arguments are blocks
     once: bool = False  # its tasks must not run twice
+    counted: bool = False  # so many failures end it
+    recalled: bool = False  # since the last lease; what of it runs may run for long
     blocks: OrderedDict[int, base.Block] = field(default_factory=OrderedDict)
     asked: set[int] = field(default_factory=set)  # indices whose blocks are on their way
     _starts: list[int] = field(default_factory=list)  # of the blocks, in order
     _bytes: int = 0  # of the blocks
+
+    @property
+    def failure_pace(self) -> float:
+        """Seconds for which its failures may be kept."""
+        return min(self.pace, COUNTED_SECONDS) if self.counted else self.pace
 
     # -- tasks --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from farm.engines import base
 from farm.holdings import Work
 from farm.pacing import Pacing
 from farm.shelf import MemoryShelf, Shelf
+from farm.unable import MAY_HAVE_RUN
 from farm.wire.leases import Held, Lease, Want, remaining, worth
 from farm.wire.messages import Block, Failure, Range
 
@@ -70,6 +71,7 @@ class Node:
         self._work.move_to_end(lease.batch)
         work.mean = lease.mean or work.mean
         work.pace = self._pacing.pace = lease.pace
+        work.recalled = False
         for start, stop in lease.ranges:
             work.pending.add(start, stop)
         for block in lease.blocks:
@@ -77,17 +79,13 @@ class Node:
         if self.draining:
             self._return_pending()
 
-    def program_ready(self, batch: int, *, by_value: bool, once: bool = False) -> None:
-        """The engine knows what the batch runs.
-
-        Args:
-            batch: the batch's id.
-            by_value: its arguments are blocks.
-            once: its tasks must not run twice.
-        """
+    def program_ready(
+        self, batch: int, *, by_value: bool, once: bool = False, counted: bool = False
+    ) -> None:
+        """The engine knows what the batch runs; what it is like, see `Work`."""
         if batch in self._work:
             work = self._work[batch]
-            work.ready, work.by_value, work.once = True, by_value, once
+            work.ready, work.by_value, work.once, work.counted = True, by_value, once, counted
 
     def block(self, batch: int, block: Block) -> None:
         """A block of arguments has come."""
@@ -139,9 +137,10 @@ class Node:
                     work.pending.discard(start, stop)
 
     def recall(self, batch: int) -> None:
-        """The batch is paused: give back what has not begun."""
+        """Others have nothing to do, or the batch is paused: give back what has not begun."""
         work = self._work.get(batch)
         if work is not None:
+            work.recalled = True
             self._give_back(work)
 
     def held(self) -> list[Held]:
@@ -216,8 +215,11 @@ class Node:
                     self._part(event)
                 case base.Failed():
                     self._failure(event)
+                case base.Returned():
+                    self._owe(event.batch, event.lost)
                 case base.Ended():
-                    self._ended(event)
+                    self._chunks.pop(event.chunk, None)
+                    self._owe(event.batch, event.lost, begun=event.begun)
 
     def _part(self, event: base.Part) -> None:
         work = self._work.get(event.batch)
@@ -233,35 +235,31 @@ class Node:
         if work is None:
             return
         work.running.discard(event.index, event.index + 1)
-        self._pacing.came(work.pace)
+        self._pacing.came(work.failure_pace)
         reason = Failure(
             event.kind, event.type_name, event.message, event.traceback, event.exception
         )
         self.delivery.failed(event.batch, event.index, event.seconds, reason)
 
-    def _ended(self, event: base.Ended) -> None:
-        self._chunks.pop(event.chunk, None)
-        work = self._work.get(event.batch)
+    def _owe(self, batch: int, lost: Iterable[Range], *, begun: bool = False) -> None:
+        """These have left their slot without an outcome."""
+        work = self._work.get(batch)
         if work is None:
             return
-        for start, stop in event.lost:
+        for start, stop in lost:
             work.running.discard(start, stop)
-            if event.begun and work.once:
-                self._lose(event.batch, start, stop)
+            if begun and work.once:
+                self._lose(batch, start, stop)
             else:
                 work.pending.add(start, stop)
-        if self.draining:
-            self._return_pending()
+        if self.draining or work.recalled:
+            self._give_back(work)
 
     def _lose(self, batch: int, start: int, stop: int) -> None:
         """A slot died with tasks that must not run twice and may have."""
-        text = (
-            "the process that had this task has ended before its outcome was known, and the batch "
-            "says `rerun: false`: it may have run, and is not run again"
-        )
         self._pacing.came(0.0)
         for index in range(start, stop):
-            self.delivery.failed(batch, index, 0.0, Failure("lost", "", text, ""))
+            self.delivery.failed(batch, index, 0.0, MAY_HAVE_RUN)
 
     # -- to the server ------------------------------------------------------------------------
 
@@ -303,11 +301,12 @@ class Node:
         waiting = [work for work in self._work.values() if work.pending]
         if any(not work.ready or work.is_stuck for work in waiting):
             return 0  # work is here, only what it needs is still on its way
+        running = [work for work in self._work.values() if work.running]
+        late = any(work.recalled for work in running)  # what comes ahead would wait for them, too
         if self._pacing.pace:
-            lacking = self._lacking()
-            return max(lacking, 0 if waiting else idle)
+            return max(0 if late else self._lacking(), 0 if waiting else idle)
         left = sum(work.pending.count * work.mean for work in waiting)
-        short = all(0 < work.mean < AHEAD_SECONDS for work in self._work.values() if work.running)
+        short = not late and all(0 < work.mean < AHEAD_SECONDS for work in running)
         if waiting or not idle:
             return self.slots if short and left < PREFETCH_SECONDS * self.slots else 0
         return idle

@@ -1,4 +1,4 @@
-"""What a node reports of tasks that it cannot begin, or whose outcome nobody will take. Pure.
+"""What a node reports of tasks that it cannot begin, or whose outcome nobody knows or takes. Pure.
 
 What cannot be had now cannot be had later: such tasks have failed, so that their batch ends and the
 node goes on with the others.
@@ -14,6 +14,13 @@ UNHEARD = Failure(
     "it has run, and is not run again. The node's log says why", "",
 )  # fmt: skip
 """Of a task that must not run twice."""
+
+MAY_HAVE_RUN = Failure(
+    "lost", "",
+    "the process that had this task has ended before its outcome was known, and the batch says "
+    "`rerun: false`: it may have run, and is not run again", "",
+)  # fmt: skip
+"""Of one whose slot has died."""
 
 
 def without_arguments(why: str) -> Failure:

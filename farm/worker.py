@@ -323,6 +323,7 @@ class _Hands:
         self.add_program = engine.add_program
         self.forget_program = engine.drop_program
         self.kill = engine.cancel
+        self.take_back = engine.take_back
         self.has_code = code.has
         self.keep_code = code.put
         self.drop_code = code.drop

@@ -39,6 +39,10 @@ def unpicklable(x: int) -> object:
     return threading.Lock() if x == 1 else x
 
 
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def wait_for(path: str, x: int = 0) -> int:
     """Run until a file is there."""
     while not Path(path).exists():

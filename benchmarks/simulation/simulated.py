@@ -111,6 +111,7 @@ class _Hands:
     def __init__(self, slots: TimedSlots, joined: Callable[[Joined], None]) -> None:
         self.joined = joined
         self.kill = slots.cancel
+        self.take_back = slots.take_back
         self._code: set[str] = set()
 
     def add_program(self, program: base.Program) -> None:

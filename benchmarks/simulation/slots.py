@@ -96,10 +96,10 @@ class TimedSlots:
                     self._begin(slot, when)
         return events
 
-    def take_back(self) -> None:
+    def take_back(self, batch: int | None = None) -> None:
         """Give back what waits behind another chunk."""
         for chunks in self._chunks:
-            if len(chunks) > 1:
+            if len(chunks) > 1 and batch in (None, chunks[-1].batch):
                 self._events.append(_lost(chunks.pop()))
 
     def cancel(self, batch: int) -> None:

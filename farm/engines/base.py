@@ -121,15 +121,27 @@ class Ended(msgspec.Struct, frozen=True):
     begun: bool = False
 
 
-Event = Part | Failed | Ended
+class Returned(msgspec.Struct, frozen=True):
+    """Tasks of a chunk that runs will not begin there; the node owes them still.
+
+    Args:
+        lost: ranges.
+    """
+
+    chunk: int
+    batch: int
+    lost: list[tuple[int, int]]
+
+
+Event = Part | Failed | Returned | Ended
 
 
 class Engine(Protocol):
     """Runs chunks in slots. All of it is called from one thread.
 
     Each chunk ends with exactly one `Ended`, and every index of it is in exactly one of its
-    `Part`s, its `Failed`, or the `Ended`'s ``lost``. What is lost may run again unless the batch
-    forbids it and ``begun`` is set (`farm.batch.spec.Options.rerun`).
+    `Part`s, its `Failed`, or what is ``lost`` by `Returned` or `Ended`. What is lost may run again
+    unless the batch forbids it and ``begun`` is set (`farm.batch.spec.Options.rerun`).
     """
 
     @property
@@ -185,11 +197,15 @@ class Engine(Protocol):
             EngineError: slots die again and again before they run anything.
         """
 
-    def take_back(self) -> None:
-        """Have the chunks that wait behind another given back, because a slot is idle.
+    def take_back(self, batch: int | None = None) -> None:
+        """Have what has not begun given back: others have nothing to do.
 
-        Their `Ended`s, with all of them lost and not begun, follow from `poll`, unless they begin
-        first.
+        Of chunks that wait behind another, `Ended`s with all of them lost and not begun follow from
+        `poll`, unless they begin first; of one that runs for long, a `Returned` of what comes
+        behind the task that runs.
+
+        Args:
+            batch: of this one alone; of all of them if None.
         """
 
     def cancel(self, batch: int) -> None:

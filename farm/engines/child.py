@@ -94,7 +94,7 @@ def _run(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -> None:
     shown.enter(job.run.chunk)
     report.begin(job.run.batch, job.run.start, program.dump, careful=job.run.careful)
     ready = False
-    while report.position < stop and not limit.exceeded:
+    while report.position < stop and not (limit.exceeded or job.cut):
         try:
             if not ready:
                 _twice(lambda: _prepare(program, shown, limit))
@@ -135,28 +135,29 @@ def _run_groups(job: Job, shown: Progress, report: Report, limit: MemoryLimit) -
     """Run what is left of a chunk."""
     stop, program = job.run.stop, job.program
 
-    def begin() -> tuple[int, Callable[[Any], Any], Iterable[Any]]:
-        until = report.open_group(stop)
-        return until, *program.calls(report.position, until, job.items)
+    def begin() -> tuple[int, Callable[[Any], Any], Iterable[tuple[int, Any]]]:
+        at, until = report.position, report.open_group(stop)
+        call, values = program.calls(at, until, job.items)
+        return until, call, zip(job.places(until - at), values, strict=False)
 
     def end() -> None:
         report.pack()
         shown.rest()
         report.send_enough()
 
-    while report.position < stop and not limit.exceeded:
-        until, call, values = _twice(begin)
-        _run_group(shown.timing(call) if program.timed else call, values, report, shown, limit)
+    while report.position < stop and not (limit.exceeded or job.cut):
+        until, call, placed = _twice(begin)
+        _run_group(shown.timing(call) if program.timed else call, placed, report, shown, limit)
         if program.timed:
             shown.watch()  # the other thread may hang in the pickling that this one waits for
-        if report.position < until and not limit.exceeded:
+        if report.position < until and not (limit.exceeded or job.cut):
             raise CallError("SpaceError", f"there are no arguments for {report.position}")
         _twice(end)
 
 
 def _run_group(
     call: Callable[[Any], Any],
-    values: Iterable[Any],
+    placed: Iterable[tuple[int, Any]],
     report: Report,
     shown: Progress,
     limit: MemoryLimit,
@@ -168,7 +169,7 @@ def _run_group(
     """
     add_result, seconds, clock = report.results.append, shown.seconds, time.perf_counter
     before = clock()
-    for at, value in enumerate(values):
+    for at, value in placed:
         try:
             result = call(value)
         except BaseException as error:  # SystemExit, KeyboardInterrupt: the task's, not the slot's

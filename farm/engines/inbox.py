@@ -39,7 +39,10 @@ class Job:
     run: Run
     program: Invocation
     items: Items | None
+    cut: bool = False
+    """Whether no further task of it is to begin."""
     _unclaimed: list[None] = field(default_factory=lambda: [None])
+    _places: list[int] | None = None  # of the tasks in their group
 
     def claim(self) -> bool:
         """Take the job, to run it or to drop it; True for whoever comes first."""
@@ -47,6 +50,22 @@ class Job:
             self._unclaimed.pop()  # atomic, so that the two threads need no lock
         except IndexError:
             return False
+        return True
+
+    def places(self, count: int) -> list[int]:
+        """The places of the next tasks, which run as long as there are any."""
+        self._places = list(range(count))
+        if self.cut:  # looked at after they were made, as `end_early` looks at them after it is set
+            self._places.clear()
+        return self._places
+
+    def end_early(self) -> bool:
+        """Have no further task of it begin; False if none has yet. By the thread that runs none."""
+        self.cut = True
+        places = self._places
+        if places is None:
+            return False
+        places.clear()  # whoever runs them sees that, and pays nothing for it
         return True
 
 
@@ -165,8 +184,15 @@ class Inbox:
                 del self._programs[message.batch]
             case Drop():
                 for job in list(self._open):  # the copy is atomic, what filters it is not
-                    if job.run.chunk == message.chunk and job.claim():
-                        self._open.remove(job)
-                        self._report.drop(message.chunk)
+                    if job.run.chunk == message.chunk:
+                        self._drop(job)
             case Leave():
                 self._jobs.put(_Note.LEAVE)
+
+    def _drop(self, job: Job) -> None:
+        """The owner wants a job back, or what of it has not begun."""
+        if job.claim():
+            self._open.remove(job)
+            self._report.drop(job.run.chunk)
+        elif job.end_early():
+            self._report.cut(job.run.chunk, job.run.stop)

@@ -30,6 +30,8 @@ whose own result waits to be pickled, is not to make the results of others fail.
 are too large to travel need more."""
 
 _LOST = ("without exception set", "without setting an exception")
+"""How a SystemError of CPython ends where there was no memory even for the traceback of the
+MemoryError that was raised."""
 
 _UNITS = (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6))
 
@@ -124,6 +126,7 @@ class MemoryLimit:
             kind = "crash" if isinstance(error, TooLittleMemory) else "error"
             return describe(error, start, stop, seconds, kind)
         with self.eased:
+            error = _found(error)
             if not _out_of_memory(error):
                 return describe(error, start, stop, seconds)
             self.leave()
@@ -202,9 +205,16 @@ def _out_of_memory(error: BaseException | None) -> bool:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(MemoryError) is not None
-    if isinstance(error, SystemError):  # CPython loses a MemoryError it has no room to trace
-        return str(error).endswith(_LOST)
-    return isinstance(error, MemoryError)
+    return isinstance(error, MemoryError) or _is_lost(error)
+
+
+def _found(error: BaseException) -> BaseException:
+    """The MemoryError that CPython has lost, or the error itself."""
+    return MemoryError().with_traceback(error.__traceback__) if _is_lost(error) else error
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    return isinstance(error, SystemError) and str(error).endswith(_LOST)
 
 
 def _allocated() -> int:

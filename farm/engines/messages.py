@@ -45,7 +45,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
-    """To the slot: do not begin this chunk."""
+    """To the slot: do not begin this chunk, or no further task of it if it runs."""
 
     chunk: int
 
@@ -82,12 +82,20 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag="finished"):
     chunk: int
 
 
+class Cut(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
+    """From the slot: of the chunk that runs, nothing from ``stop`` on will begin, as it was told to
+    drop it."""
+
+    chunk: int
+    stop: int
+
+
 class Spent(msgspec.Struct, frozen=True, array_like=True, tag="spent"):
     """From the slot: it exits, by its own decision; nothing else of its chunks will begin."""
 
 
 ToSlot = UseProgram | Forget | UseBlock | Run | Drop | Leave
-FromSlot = Done | Failure | Finished | Spent
+FromSlot = Done | Failure | Finished | Cut | Spent
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_slot = msgspec.msgpack.Decoder(ToSlot).decode

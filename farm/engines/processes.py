@@ -223,13 +223,15 @@ class ProcessEngine:
             if work.chunk.batch == batch:
                 self._drop_behind(number)
 
-    def take_back(self) -> None:
-        """Have the chunks that wait behind another given back."""
+    def take_back(self, batch: int | None = None) -> None:
+        """Have what has not begun given back (see `farm.engines.base.Engine.take_back`)."""
         for slot in self._slots.values():
-            if len(slot.hands) > 1:
-                slot.take_back()
-                self._watch_writing(slot)
-            if slot.hands and slot.number in self._behind:
+            if not slot.hands:
+                continue
+            slot.take_back(batch)
+            self._watch_writing(slot)
+            work = self._behind.get(slot.number)
+            if work is not None and batch in (None, work.chunk.batch):
                 self._drop_behind(slot.number)
 
     def _drop_behind(self, number: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from farm.engines.ending import end_slot
 from farm.engines.memory import MemoryLimit
-from farm.engines.messages import Done, Failure, Finished, Spent, encode, encode_pieces
+from farm.engines.messages import Cut, Done, Failure, Finished, Spent, encode, encode_pieces
 from farm.engines.packing import Dump, dump_plain, pack
 from farm.engines.pipe import parts, send_all
 from farm.engines.progress import MAX_GROUP, Progress
@@ -151,6 +151,19 @@ class Report:
         with self._packing:
             self._outbox += parts(encode(Finished(chunk)))
             self._urgent = True
+        self._hurry()
+
+    def cut(self, chunk: int, stop: int) -> None:
+        """Have it sent that no further task of the chunk begins, if there are any before ``stop``.
+
+        Called when none can any more. Whether the next one runs is not known here: it is the
+        chunk's as long as that has not ended.
+        """
+        with self._packing:
+            end = self._next + len(self.results) + 1
+            if end < stop:
+                self._outbox += parts(encode(Cut(chunk, end)))
+                self._urgent = True
         self._hurry()
 
     def _pack(self) -> None:

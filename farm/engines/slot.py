@@ -13,6 +13,7 @@ from farm.engines.exits import BROKEN, CLOSED, PIPE_TAKEN, SCRIBBLED, crash_text
 from farm.engines.groups import TERM_SECONDS, signal_group
 from farm.engines.hand import Hand
 from farm.engines.messages import (
+    Cut,
     Done,
     Drop,
     Failure,
@@ -141,6 +142,8 @@ class Slot:
                 self._drop_by = now + _DROP_SECONDS if waits else None
             elif isinstance(message, Spent):
                 events += self._spent(now)
+            elif isinstance(message, Cut):
+                events += self._cut(message)
             else:
                 events += self.hands[0].take(self._judged(message))
         if self.pipe.broken:
@@ -172,7 +175,7 @@ class Slot:
         running, index = self._running(), self._shown.index
         for hand in self.hands if running else ():
             over = hand is not running or index < 0
-            last = hand.chunk.stop - 1 if over else index
+            last = hand.stop - 1 if over else index
             if hand.owes(last):
                 return hand, range(hand.position, last + 1)
             if hand is running:
@@ -184,11 +187,19 @@ class Slot:
 
         A slot that is spent may still say that it has dropped one, which has ended by then.
         """
-        hand = next((hand for hand in self.hands if hand.chunk.id == chunk), None)
+        hand = self._hand_of(chunk)
         if hand is None:
             return []
         self.hands.remove(hand)
         return [hand.over()]
+
+    def _cut(self, message: Cut) -> list[Event]:
+        """What of a chunk will not begin; one that has ended meanwhile was over all the same."""
+        hand = self._hand_of(message.chunk)
+        return [] if hand is None else hand.cut(message)
+
+    def _hand_of(self, chunk: int) -> Hand | None:
+        return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
 
     def _spent(self, now: float) -> list[Event]:
         """It exits by itself, between two tasks: nobody is to blame, and nothing else begins."""
@@ -197,10 +208,12 @@ class Slot:
         self.doom = self.doom or Doom("spent", now + _LEAVE_SECONDS)
         return events
 
-    def take_back(self) -> None:
-        """Ask for the chunks that wait behind the one it runs."""
-        for hand in list(self.hands)[1:]:
-            if not hand.asked_back:
+    def take_back(self, batch: int | None = None) -> None:
+        """Ask for what it has not begun, of one batch or of all."""
+        for place, hand in enumerate(self.hands):
+            if hand.asked_back or batch not in (None, hand.chunk.batch):
+                continue
+            if place or hand.stop - hand.position > 1:  # of the first, a task runs
                 hand.asked_back = True
                 self._send(Drop(hand.chunk.id))
 
@@ -302,8 +315,7 @@ class Slot:
 
     def _running(self) -> Hand | None:
         """The chunk that runs: not the oldest one if the end of that has not been heard yet."""
-        chunk = self._shown.chunk
-        return next((hand for hand in self.hands if hand.chunk.id == chunk), None)
+        return self._hand_of(self._shown.chunk)
 
     def _enforce_sense(self, now: float) -> None:
         """Distrust a slot that has said all of a chunk, and of which half of a message came last.

@@ -290,7 +290,7 @@ class Ledger:
     @property
     def for_idle_alone(self) -> bool:
         """Whether `lease` has nothing for a node without an idle slot."""
-        return self._schedule.strict_alone
+        return self._schedule.for_idle_alone
 
     def rank(self, state: Batch) -> None:
         """The batch has changed: whether it can be served, and before which others."""

@@ -18,6 +18,7 @@ from farm.printable import in_line
 from farm.server import claims
 from farm.server.complaints import Complaints
 from farm.server.core import Core
+from farm.server.evening import Evening
 from farm.server.inline import inline_blocks
 from farm.server.naming import Names
 from farm.server.networks import network_of
@@ -25,6 +26,7 @@ from farm.server.nodelist import listed
 from farm.server.nodestate import NodeState
 from farm.server.peers import Peer
 from farm.server.states import Grant, Node, Verdict, size_of
+from farm.server.wanting import Wanting
 from farm.wire.controls import Draining, DrainNode
 from farm.wire.leases import (
     Beat,
@@ -39,7 +41,6 @@ from farm.wire.leases import (
     Recall,
     Report,
     Want,
-    remaining,
 )
 from farm.wire.messages import MAX_ITEMS, Done, GetNodes, Nodes
 
@@ -68,7 +69,8 @@ class NodeDesk:
         self._by_token: dict[str, NodeState] = {}
         self._names = Names()
         self._gone: deque[NodeState] = deque(maxlen=MAX_GONE)
-        self._wanting: dict[int, NodeState] = {}  # longest waiting first
+        self._wanting = Wanting()
+        self._evening = Evening(core.ledger)
         self._last_id = 0
         self._swept = self._now
         self._warnings, self._news = Complaints(), Complaints(logging.INFO)
@@ -182,6 +184,15 @@ class NodeDesk:
             what = f"has been silent for {silence:.0f} s, its leases go to others"
             self._tell(self._warnings, node, what)
             self._give_up(node, "lost")
+        self._even_out()
+
+    def _even_out(self) -> None:
+        """What waits behind long tasks is had back for nodes that have nothing to do."""
+        for holder, batch in self._evening.look(self._wanting.idle):
+            node = self._nodes[holder]
+            self._wants_nothing(node)  # until it has nothing to do itself, and says so
+            if node.peer is not None:
+                node.peer.push(Recall(batch))
 
     def _give_up(self, node: NodeState, state: str) -> None:
         held = self._held(node)
@@ -245,46 +256,42 @@ class NodeDesk:
         node.want = max(0, min(request.free, node.slots))
         node.idle = max(0, min(request.idle, node.want))
         node.ahead = claims.plausible(request.ahead)
+        self._wanting.put(node)
         if node.want:
-            self._wanting.setdefault(node.id, node)
             self._core.plan_flush()
-        else:
-            self._wants_nothing(node)
 
     def _wants_nothing(self, node: NodeState) -> None:
         node.want = 0
-        self._wanting.pop(node.id, None)
+        self._wanting.drop(node)
 
     def hand_out(self) -> None:
-        """Lease what is pending to the nodes that want some, longest waiting first."""
-        ledger, barren = self._core.ledger, False
-        if ledger.exhausted:
-            return  # thousands may wait for work, and need not be copied in each turn
-        waiting = deque(self._wanting.values())
+        """Lease what is pending to the nodes that want some, first to those with an idle slot."""
+        # Thousands may wait for work, and need not be copied in each turn without any.
+        if not self._core.ledger.exhausted:
+            self._serve(self._wanting.idle)
+        if not self._core.ledger.exhausted:
+            self._serve(self._wanting.ahead)
+
+    def _serve(self, wanting: dict[int, NodeState]) -> None:
+        """Lease to these, longest waiting first."""
+        ledger, waiting = self._core.ledger, deque(wanting.values())
         while waiting and not ledger.exhausted:
             node = waiting.popleft()
-            if node.peer is None or (barren and not node.idle):
+            if node.peer is None:
                 continue
             grant = self._core.lease(node.id, node.token, node.want, node.idle, node.ahead)
             if grant is None:  # there may be something, but not for this node
-                barren = ledger.for_idle_alone
+                if ledger.for_idle_alone and not node.idle:
+                    return
                 continue
             send = functools.partial(self._send, node, node.peer, grant)
             if not self._attempt(send, node, node.peer, grant):
                 continue
-            if self._still_wants(node, grant):  # of another batch, after those that had nothing yet
+            node.given(size_of(grant.ranges), grant.mean)
+            self._wanting.drop(node)
+            self._wanting.put(node)
+            if node.id in wanting:  # of another batch, after those that had nothing yet
                 waiting.append(node)
-
-    def _still_wants(self, node: NodeState, grant: Grant) -> bool:
-        """A node was given some of what it wanted; whether it wants more."""
-        tasks = size_of(grant.ranges)
-        node.ahead += tasks * grant.mean / node.slots
-        left = remaining(node.want, node.idle, tasks)
-        self._wants_nothing(node)
-        if left[0]:
-            node.want, node.idle = left
-            self._wanting[node.id] = node
-        return bool(left[0])
 
     def _send(self, node: NodeState, peer: Peer, grant: Grant) -> None:
         blocks = inline_blocks(self._core.block, grant.batch, grant.ranges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farm.server.peers import Peer
+from farm.wire.leases import remaining
 
 
 @dataclass(slots=True)
@@ -30,3 +31,8 @@ class NodeState:
     idle: int = 0
     ahead: float = 0.0
     state: str = "up"
+
+    def given(self, tasks: int, mean: float) -> None:
+        """It gets so many tasks of what it wants, of so many seconds each."""
+        self.ahead += tasks * mean / self.slots
+        self.want, self.idle = remaining(self.want, self.idle, tasks)

@@ -29,6 +29,7 @@ class Schedule:
         # of the others, whose entries are (when, id).
         self._ready: tuple[list[Entry], list[Entry]] = [], []
         self._timed: list[tuple[float, int]] = []
+        self._kept = False  # what there is was kept from a node, for a strict batch to come first
 
     def rank(self, state: Batch) -> None:
         """Put the batch where it now belongs."""
@@ -105,9 +106,9 @@ class Schedule:
         return not (self._ready[False] or self._ready[True])
 
     @property
-    def strict_alone(self) -> bool:
-        """Whether all that there is to choose, as the last `choose` has seen, is strict."""
-        return not self._ready[False]
+    def for_idle_alone(self) -> bool:
+        """Whether a node without an idle slot gets nothing, as the last `choose` has seen."""
+        return self._kept or not self._ready[False]
 
     @property
     def any_strict(self) -> bool:
@@ -115,21 +116,35 @@ class Schedule:
         return bool(self._ready[True])
 
     def choose(self, node: Node, idle: int, *, alone: bool) -> Batch | None:
-        """The batch to serve a node from.
+        """The batch to serve a node from; none where one that waits for an idle slot comes first.
 
         Args:
             node: that wants work.
             idle: its slots that have nothing to do.
             alone: whether there is no other node.
         """
-        found: Batch | None = None
-        for strict, ready in enumerate(self._ready):
-            self._settle(ready)
-            # A node without an idle slot need not look through batches that give it nothing.
-            best = self._first(ready, node, alone=alone) if idle or not strict else None
-            if found is None or (best is not None and _place(best) < _place(found)):
-                found = best
-        return found
+        plain, strict = self._ready
+        self._settle(plain)
+        self._settle(strict)
+        found = self._first(plain, node, alone=alone)
+        if not idle:
+            # Slots that are given more before they have nothing to do would never be idle.
+            self._kept = found is not None and self._is_behind(found, strict, node, alone=alone)
+            return None if self._kept else found
+        self._kept = False
+        best = self._first(strict, node, alone=alone)
+        return best if found is None or (best and _place(best) < _place(found)) else found
+
+    def _is_behind(self, found: Batch, strict: list[Entry], node: Node, *, alone: bool) -> bool:
+        """Whether the first of the strict batches waits for a slot of a node, before ``found``.
+
+        The others are not looked through: a node without an idle slot gets nothing of them.
+        """
+        if not strict:
+            return False
+        first = self._batches[strict[0][2]]
+        suits = bool(first.pending) or first.again.suits(node.name, alone=alone)
+        return suits and _place(first) < _place(found)
 
     def _settle(self, ready: list[Entry]) -> None:
         """Drop from the top what no longer holds."""

@@ -157,7 +157,8 @@ class Dropped(Message):
 
 
 class Recall(Message):
-    """A batch is paused (sent with id 0): give back what of it has not begun."""
+    """Give back what of a batch has not begun (sent with id 0): it is paused, or there are others
+    who have nothing to do."""
 
     batch: Int
 

@@ -23,6 +23,7 @@ class Slot:
     position: int = 0  # the next index of the running chunk
     unsent: list[tuple[int, float]] = field(default_factory=list)
     sent: int = 0  # the first index that was not reported
+    stop: int = 0  # the index behind the last one of the running chunk that is to run
     life: int = 0  # what was planned for an earlier life does not happen
     began: bool = False
     busy: bool = False
@@ -94,11 +95,20 @@ class SimulatedEngine:
         if not ahead:
             self._begin(slot)
 
-    def take_back(self) -> None:
-        """Chunks that wait behind another come back, unless they begin first."""
+    def take_back(self, batch: int | None = None) -> None:
+        """What waits behind a chunk comes back, and what is left of one, but the next task."""
         for slot in self._slots:
-            while len(slot.chunks) > 1:
-                self._give_up(slot.chunks.pop())
+            for chunk in [c for c in list(slot.chunks)[1:] if batch in (None, c.batch)]:
+                slot.chunks.remove(chunk)
+                self._give_up(chunk)
+            if slot.chunks and batch in (None, slot.chunks[0].batch):
+                self._cut(slot)
+
+    def _cut(self, slot: Slot) -> None:
+        chunk, rest = slot.chunks[0], (slot.position + 1, slot.stop)
+        if rest[0] < rest[1]:
+            slot.stop = rest[0]
+            self._happened(base.Returned(chunk.id, chunk.batch, [rest]))
 
     def _give_up(self, chunk: base.Chunk) -> None:
         self._happened(base.Ended(chunk.id, chunk.batch, [(chunk.start, chunk.stop)]))
@@ -126,6 +136,7 @@ class SimulatedEngine:
     def _begin(self, slot: Slot) -> None:
         """The first chunk of a slot begins."""
         slot.position = slot.sent = slot.chunks[0].start
+        slot.stop = slot.chunks[0].stop
         slot.began = False
         self._process.call_soon(self._task, slot, slot.life)
 
@@ -134,7 +145,7 @@ class SimulatedEngine:
         if slot.life != life:
             return
         chunk = slot.chunks[0]
-        if slot.position == chunk.stop:
+        if slot.position == slot.stop:
             self._flush(slot)
             self._end(slot)
             return
@@ -198,10 +209,10 @@ class SimulatedEngine:
         if slot.busy:
             slot.busy = False
             self._ends(chunk.batch, slot.position)
-        lost = [(slot.sent, chunk.stop)]
-        if blamed and slot.began and slot.position < chunk.stop:
+        lost = [(slot.sent, slot.stop)]
+        if blamed and slot.began and slot.position < slot.stop:
             self._happened(self._failed(chunk, slot.position, "crash"))
-            lost = [(slot.sent, slot.position), (slot.position + 1, chunk.stop)]
+            lost = [(slot.sent, slot.position), (slot.position + 1, slot.stop)]
         lost = [part for part in lost if part[0] < part[1]]
         self._happened(base.Ended(chunk.id, chunk.batch, lost, slot.began))
         slot.unsent = []

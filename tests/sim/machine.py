@@ -41,6 +41,9 @@ class Hands:
     def kill(self, batch: int) -> None:
         self._engine.cancel(batch)
 
+    def take_back(self, batch: int) -> None:
+        self._engine.take_back(batch)
+
 
 class Machine:
     """One life of a node.

@@ -31,6 +31,9 @@ class Hands:
     def kill(self, batch: int) -> None:
         self.did.append(("kill", batch))
 
+    def take_back(self, batch: int) -> None:
+        self.did.append(("take back", batch))
+
     def has_code(self, digest: str) -> bool:
         return digest in self.code
 
@@ -85,9 +88,11 @@ class Talk:
         self.hear(found(batch, digest=digest), "GetSpec")
 
 
-def found(batch: int = 1, *, by_value: bool = False, digest: str = "", rerun: bool = True):
+def found(
+    batch: int = 1, *, by_value: bool = False, digest: str = "", rerun: bool = True, **options
+):
     spec = specs.Spec(
-        "b", specs.PythonCall("tasks:f"), specs.Options(rerun=rerun),
+        "b", specs.PythonCall("tasks:f"), specs.Options(rerun=rerun, **options),
         None if by_value else {"count": 10},
     )  # fmt: skip
     return messages.SpecFound(batch, "b", 10, specs.encode(spec), digest)

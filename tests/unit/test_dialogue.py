@@ -135,6 +135,7 @@ def test_a_paused_batch_is_given_back(talk):
     talk.hear(leases.Recall(1))
     (report,) = talk.say()
     assert report.returned == [Held(1, [(2, 5)])]
+    assert ("take back", 1) in talk.hands.did
 
 
 def test_a_node_that_is_to_drain_takes_nothing_more(talk):

@@ -37,6 +37,22 @@ def test_a_program_that_is_known_is_not_asked_for_again(talk):
     assert [chunk.start for chunk, _ in talk.node.chunks(1, 0)] == [7]
 
 
+@pytest.mark.parametrize(
+    ("options", "due"),
+    [({"max_failures": 3}, 1.0), ({"max_failure_share": 0.5}, 1.0), ({"retries": 3}, 10.0)],
+)
+def test_failures_that_may_end_a_batch_are_said_sooner(talk, options, due):
+    talk.hear(Lease(1, [(0, 50)], 1.0, pace=10.0))
+    talk.say()
+    talk.hear(found(**options), "GetSpec")
+    chunk = talk.node.chunks(2, 0)[0][0]
+    talk.say(now=100.0)
+    talk.node.events([base.Failed(chunk.id, 1, 0, "error", "E", "", "", None, 0.1)])
+    assert talk.say(now=100.1) == []
+    assert talk.dialogue.due == 100.0 + due
+    assert len(talk.say(now=100.0 + due)) == 1
+
+
 def test_the_code_of_a_program_comes_before_the_program(talk):
     talk.hear(Lease(1, [(0, 5)]))
     talk.say()

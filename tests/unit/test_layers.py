@@ -43,7 +43,17 @@ ALLOWED = {
     "delivery": {"shelf", "unable", "engines", "wire", "batch", *BELOW},
     "holdings": {"engines", "batch", *BELOW},
     "pacing": BELOW,
-    "node": {"delivery", "holdings", "pacing", "shelf", "engines", "wire", "batch", *BELOW},
+    "node": {
+        "delivery",
+        "holdings",
+        "pacing",
+        "shelf",
+        "unable",
+        "engines",
+        "wire",
+        "batch",
+        *BELOW,
+    },
     "dialogue": {"node", "unable", "engines", "wire", "batch", *BELOW},
     "worker": {
         "dialogue",
@@ -77,7 +87,7 @@ PURE = [
     *ROOT.glob("batch/*.py"), ROOT / "node.py", ROOT / "delivery.py", ROOT / "pacing.py",
     *(ROOT / "server" / f"{name}.py" for name in (
         "ledger", "states", "schedule", "sizing", "again", "pace", "attempts", "holding", "replay",
-        "load",
+        "load", "wanting", "evening",
     )),
 ]  # fmt: skip
 IMPURE = {

@@ -366,6 +366,43 @@ def test_what_has_not_begun_of_a_paused_batch_is_given_back_and_the_rest_runs_on
     assert node.delivery.report(2) is None
 
 
+# -- tasks that run for longer than was expected --------------------------------------------------
+
+
+def test_what_a_slot_returns_goes_to_another_one():
+    node = ready_node(count=10, mean=0.001)
+    (chunk, _), *_ = node.chunks(1, 0)
+    node.events([base.Returned(chunk.id, 1, [(1, chunk.stop)])])
+    ((again, _),) = node.chunks(1, 0)
+    assert again.start == 1
+    assert node.held() == [Held(1, [(0, 10)])]
+
+
+def test_what_a_slot_returns_of_a_batch_that_was_recalled_is_given_back():
+    node = ready_node(count=10, mean=0.001)
+    (chunk, _), *_ = node.chunks(1, 0)
+    node.recall(1)
+    assert node.delivery.report(1).returned == [Held(1, [(chunk.stop, 10)])]
+    node.events([base.Returned(chunk.id, 1, [(1, chunk.stop)])])
+    assert node.delivery.report(2).returned == [Held(1, [(1, chunk.stop)])]
+    assert node.held() == [Held(1, [(0, 1)])]
+
+
+@pytest.mark.parametrize("pace", [0.0, 10.0])
+def test_behind_what_was_recalled_no_more_is_wanted_until_a_slot_is_idle(pace):
+    node = Node(2)
+    node.lease(Lease(1, [(0, 10)], 0.001, pace=pace))
+    node.program_ready(1, by_value=False)
+    node.chunks(2, 0)
+    assert node.want(0) is not None
+    node.disconnected()  # it says so anew
+    node.recall(1)
+    assert node.want(0) is None
+    assert (node.want(1).free, node.want(1)) == (1, None)
+    node.lease(Lease(1, [(20, 21)], 0.001, pace=pace))
+    assert node.want(0) is not None
+
+
 # -- at the end ----------------------------------------------------------------------------------
 
 

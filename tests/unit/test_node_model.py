@@ -105,6 +105,16 @@ class NodeMachine(RuleBasedStateMachine):
             self.lost |= {(chunk.batch, index) for index in left}
         self.node.events([base.Ended(chunk.id, chunk.batch, lost, begun=begun)])
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def the_rest_of_a_chunk_is_returned(self, data: st.DataObject) -> None:
+        """Of tasks that must not run twice a chunk has no rest."""
+        chunk, left = self._open(data)
+        if len(left) > 1 and chunk.batch != self.ONCE:
+            at = data.draw(st.sampled_from(left[1:]))
+            self.running[chunk.id] = base.Chunk(chunk.id, chunk.batch, chunk.start, at)
+            self.node.events([base.Returned(chunk.id, chunk.batch, [(at, chunk.stop)])])
+
     @rule(batch=st.sampled_from(BATCHES))
     def the_batch_is_paused(self, batch: int) -> None:
         self.node.recall(batch)

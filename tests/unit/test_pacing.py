@@ -10,6 +10,7 @@ import pytest
 from farm import pacing
 from farm.delivery import PRESSING_BYTES
 from farm.engines import base
+from farm.holdings import COUNTED_SECONDS
 from farm.node import Node
 from farm.wire.leases import Lease, Want, worth
 
@@ -66,6 +67,19 @@ def test_without_a_pace_nothing_waits() -> None:
     paced = Paced(pace=0.0)
     paced.ends()
     assert not paced.keeps(0.0)
+
+
+@pytest.mark.parametrize(("counted", "due"), [(True, COUNTED_SECONDS), (False, PACE)])
+def test_a_failure_that_may_end_its_batch_is_kept_for_a_second_at_most(
+    counted: bool, due: float
+) -> None:
+    paced = Paced()
+    paced.node.program_ready(1, by_value=False, counted=counted)
+    chunk = paced.running[0]
+    failed = base.Failed(chunk.id, 1, chunk.start, "error", "E", "", "", None, 0.1)
+    paced.node.events([failed])
+    assert paced.keeps(0.1)
+    assert paced.node.due == due
 
 
 def test_a_pace_has_passed_for_what_comes_long_after_the_last_report() -> None:

@@ -27,7 +27,12 @@ class StuckChannel:
 def test_reports_wait_in_the_node_while_the_network_takes_nothing(tmp_path):
     nothing = lambda *_: None  # noqa: E731
     engine = SimpleNamespace(
-        slots=1, idle=0, add_program=nothing, drop_program=nothing, cancel=nothing
+        slots=1,
+        idle=0,
+        add_program=nothing,
+        drop_program=nothing,
+        cancel=nothing,
+        take_back=nothing,
     )
     worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n1", directory=tmp_path)
     channel = worker._channel = StuckChannel()
@@ -55,7 +60,7 @@ def test_it_waits_no_longer_than_until_what_it_keeps_is_due(tmp_path, monkeypatc
     nothing = lambda *_: None  # noqa: E731
     engine = SimpleNamespace(
         slots=1, waitables=list, timeout=nothing, add_program=nothing, drop_program=nothing,
-        cancel=nothing,
+        cancel=nothing, take_back=nothing,
     )  # fmt: skip
     worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n1", directory=tmp_path)
     worker._channel, worker._dialogue._is_in = StuckChannel(), True

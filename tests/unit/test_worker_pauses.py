@@ -21,7 +21,9 @@ class World:
         self.pauses: list[float] = []
         monkeypatch.setattr("farm.worker.time", SimpleNamespace(monotonic=lambda: self.now))
         nothing = lambda *_: None  # noqa: E731
-        engine = SimpleNamespace(slots=1, add_program=None, drop_program=None, cancel=None)
+        engine = SimpleNamespace(
+            slots=1, add_program=None, drop_program=None, cancel=None, take_back=None
+        )
         self.worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n", directory=directory)
         self.worker._stopped = SimpleNamespace(wait=self.wait)
         self.worker._connect_main = lambda: SimpleNamespace(

@@ -20,7 +20,7 @@ def test_pauses_grow_while_no_connection_lasts(tmp_path, monkeypatch: pytest.Mon
     monkeypatch.setattr(greeting, "pause_before", lambda n: attempts.append(n) or 0.001)
     nothing = lambda *_: None  # noqa: E731
     engine: Any = SimpleNamespace(
-        slots=1, add_program=nothing, drop_program=nothing, cancel=nothing
+        slots=1, add_program=nothing, drop_program=nothing, cancel=nothing, take_back=nothing
     )
     worker = Worker(engine, Address("127.0.0.1", 1), KEY, name="n1", directory=tmp_path)
     channel = SimpleNamespace(largest=1 << 20, server="1", write=nothing, close=nothing)

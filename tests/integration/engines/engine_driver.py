@@ -9,7 +9,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 from farm.batch import space, spec
-from farm.engines.base import Block, Chunk, Ended, Failed, Part, Program
+from farm.engines.base import Block, Chunk, Ended, Failed, Part, Program, Returned
 
 HERE = Path(__file__).parent
 PATIENCE = 30.0
@@ -101,7 +101,7 @@ class Driver:
                 self.submit(batch, *owed.pop())
             self.poll()
             for event in self.events[seen:]:
-                if isinstance(event, Ended):
+                if isinstance(event, Ended | Returned):
                     owed += event.lost
             seen = len(self.events)
         events, self.events = self.events, []
@@ -133,11 +133,13 @@ def failures(events):
 
 def lost(events):
     """The indices that are lost, in order, and every chunk ended once."""
-    ended = [event for event in events if isinstance(event, Ended)]
-    assert len({event.chunk for event in ended}) == len(ended)
+    ended = [event.chunk for event in events if isinstance(event, Ended)]
+    assert len(set(ended)) == len(ended)
     return sorted(
-        index for event in ended for start, stop in event.lost for index in range(start, stop)
-    )
+        index
+        for event in events if isinstance(event, Ended | Returned)
+        for start, stop in event.lost for index in range(start, stop)
+    )  # fmt: skip
 
 
 def accounted(events, start, stop):

@@ -1,6 +1,6 @@
 """A chunk that waits behind another can be had back while it has not begun."""
 
-from engine_driver import lost, results
+from engine_driver import accounted, lost, results
 
 from farm.batch import spec
 
@@ -60,3 +60,32 @@ def test_taking_back_races_with_beginning(driver):
         back += lost(events)
     assert sorted(done + back) == list(range(400))
     assert set(range(0, 400, 2)) <= set(done)
+
+
+def test_what_comes_behind_a_long_task_of_its_chunk_comes_back_while_that_runs(driver, tmp_path):
+    gate = tmp_path / "gate"
+    wait = f"test {{index}} != 2 || until test -e {gate}; do sleep 0.01; done"
+    batch = driver.program(spec.CommandCall(wait), 10, code="")
+    chunk = driver.submit(batch, 0, 10)
+    driver.until(lambda: {0, 1} <= set(results(driver.events)))
+    driver.engine.take_back()
+    driver.until(lambda: lost(driver.events))
+    assert lost(driver.events) == list(range(3, 10))
+    assert [one.id for one in driver.engine.running] == [chunk.id]
+    gate.touch()
+    events = driver.finish()
+    assert set(results(events)) == {0, 1, 2}
+    accounted(events, 0, 10)
+
+
+def test_what_is_left_of_another_batch_is_not_asked_for(driver, tmp_path):
+    gate = tmp_path / "gate"
+    wait = spec.CommandCall(f"until test -e {gate}; do sleep 0.01; done")
+    batch = driver.program(wait, 10, code="")
+    driver.submit(batch, 0, 2)
+    driver.submit(batch, 2, 4, ahead=True)
+    driver.engine.take_back(batch + 1)
+    gate.touch()
+    events = driver.finish()
+    assert lost(events) == []
+    assert set(results(events)) == {0, 1, 2, 3}

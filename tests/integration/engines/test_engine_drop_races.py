@@ -1,4 +1,4 @@
-"""A chunk is had back at the moment at which the one before it ends: either way all of it ends."""
+"""A chunk is had back as the one before it ends, or between two of its tasks: all of it ends."""
 
 import random
 import time
@@ -26,3 +26,19 @@ def test_a_chunk_that_is_had_back_as_the_one_before_it_ends(make_driver):
         accounted(events, 0, 3)
         returned += bool(lost(events))
     assert 0 < returned < ROUNDS, "each of the two ways is to be taken now and then"
+
+
+def test_a_chunk_whose_rest_is_had_back_between_its_short_tasks(make_driver):
+    driver, chance, returned = make_driver(1), random.Random(6), set()
+    batch = driver.program("doze")
+    for _ in range(ROUNDS):
+        asks = time.monotonic() + chance.uniform(0.0, 3 * LONG)
+        driver.submit(batch, 0, 200, [((LONG / 100,), {})] * 200)
+        while (left := asks - time.monotonic()) > 0:
+            driver.poll(left)
+        driver.engine.take_back()
+        events = driver.finish()
+        assert not failures(events)
+        accounted(events, 0, 200)
+        returned.add(len(lost(events)))
+    assert len(returned) > 10, "it ends at very many places"

@@ -90,7 +90,7 @@ def test_what_another_batch_left_does_not_fail_the_tasks(driver, no_deaths):
     [
         ("own_kind", "(NoRoom: unable to allocate an array)"),
         ("allocate_in_group", "(Exception"),
-        ("lost_kind", "(SystemError: error return without exception set)"),
+        ("lost_kind", "(MemoryError)"),
     ],
 )
 def test_subclasses_and_groups_count_as_well(driver, no_deaths, call, says):

@@ -168,3 +168,14 @@ def test_no_more_begin_in_a_while_than_may(session, node):
         within = sum(began <= other < began + 1.0 for other in begun[first:])
         assert within <= rate + burst + late
     assert all(outcome.ok for outcome in batch.outcomes(PATIENCE))
+
+
+@pytest.mark.parametrize("limit", [{"rerun": False}, {"max_parallel": 1}, {"rate": "100/s"}])
+def test_what_needs_an_idle_slot_is_not_overtaken_by_very_many_short_tasks(session, node, limit):
+    node("n1", 2)
+    short = session.submit(tasks.nap, ({"seconds": 0.01} for _ in range(20_000)))
+    eventually(lambda: short.status().done > 100, "nodes know how short they are")
+    limited = session.submit(tasks.double, [{"x": x} for x in range(5)], priority=1, options=limit)
+    assert list(limited.results(PATIENCE)) == [0, 2, 4, 6, 8]
+    assert short.status().state == "running"
+    short.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import farm_tasks as tasks
+import pytest
 from farm_harness import PATIENCE, NodeThread, ServerThread, eventually
 
 from farm.client.link import Link
@@ -184,3 +185,19 @@ def test_attempts_are_still_known_after_a_restart(data, tmp_path):
     finally:
         node.stop()
         server.stop()
+
+
+@pytest.mark.parametrize("nodes", [["n1"], ["n1", "n2"]])
+def test_nothing_waits_behind_a_long_task_while_a_slot_has_nothing_to_do(
+    session, node, tmp_path, nodes
+):
+    """The long ones come one after the other, where all are taken to be short."""
+    for name in nodes:
+        node(name, 4 // len(nodes))
+    gate, long = tmp_path / "gate", {200, 201, 202}
+    params = [{"path": str(gate if x in long else tmp_path), "x": x} for x in range(400)]
+    batch = session.submit(tasks.wait_for, params)
+    eventually(lambda: batch.status().done == 400 - len(long), "all others are done")
+    gate.touch()
+    assert list(batch.results(PATIENCE)) == list(range(400))
+    assert batch.status().repeated == 0

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from farm.engines.base import Chunk, Ended, Failed, Part
 from farm.engines.hand import Hand
-from farm.engines.messages import Done, Failure
+from farm.engines.messages import Cut, Done, Failure
 
 
 def failure(start, stop):
@@ -68,3 +68,21 @@ def test_a_chunk_that_was_asked_back_has_not_begun_unless_something_was_heard_of
     assert hand.over() == Ended(1, 1, [(0, 5)], begun=False)
     hand.take(failure(0, 1))
     assert hand.over() == Ended(1, 1, [(1, 5)], begun=True)
+
+
+def test_a_failure_of_all_that_is_left_counts_for_what_is_the_chunks_own():
+    """The slot was about to tell it when another thread told that others run a part of it."""
+    hand = Hand(Chunk(1, 1, 0, 9), None)
+    assert [event.lost for event in hand.cut(Cut(1, 3))] == [[(3, 9)]]
+    assert hand.expects(failure(1, 9))
+    assert [event.index for event in hand.take(failure(1, 9))] == [1, 2]
+    assert hand.over() == Ended(1, 1, [(0, 1)], begun=True)
+
+
+def test_a_failure_of_what_others_run_alone_is_none_of_the_chunks_own():
+    hand = Hand(Chunk(1, 1, 0, 9), None)
+    hand.cut(Cut(1, 3))
+    assert hand.expects(failure(3, 9))
+    assert hand.take(failure(3, 9)) == []
+    assert not hand.expects(Done(2, 4, b"", b""))
+    assert hand.over().lost == [(0, 3)]

@@ -9,9 +9,9 @@ import pytest
 
 from farm.batch import spec as specs
 from farm.engines import slot as slots
-from farm.engines.base import Chunk, Ended, Failed, Program
+from farm.engines.base import Chunk, Ended, Failed, Part, Program, Returned
 from farm.engines.exits import BROKEN, PIPE_TAKEN
-from farm.engines.messages import Done, Failure, Finished, Spent, encode
+from farm.engines.messages import Cut, Done, Failure, Finished, Spent, encode
 from farm.engines.pipe import OwnerPipe, parts
 from farm.engines.progress import SLOT_BYTES, Progress
 from farm.engines.slot import Slot
@@ -70,6 +70,37 @@ def test_a_spent_slot_may_say_that_it_has_dropped_what_was_given_up_with_it(ends
     say(link, Spent(), Finished(8))
     assert slot.listen(0.0) == [Ended(7, 1, [(0, 2)]), Ended(8, 1, [(2, 4)])]
     assert not slot.idle
+
+
+def test_what_a_slot_was_told_too_late_to_leave_is_over_with_its_chunk(ends):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 9), PROGRAM, None, None)
+    slot.take_back()
+    say(link, Done(0, 2, b"", b""), Cut(7, 4), Finished(7), Cut(7, 4))
+    part, *others = slot.listen(0.0)
+    assert part == Part(7, 1, 0, 2, b"", b"")
+    assert others == [Returned(7, 1, [(4, 9)]), Ended(7, 1, [(2, 4)], begun=True)]
+    assert slot.idle
+
+
+def test_what_will_not_begin_is_not_blamed_on_the_task_that_kills_the_slot(ends, shown):
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 9), PROGRAM, None, None)
+    shown.enter(7)
+    shown.begin(0, 9)
+    slot.take_back()
+    say(link, Cut(7, 1))
+    assert slot.listen(0.0) == [Returned(7, 1, [(1, 9)])]
+    events, _ = slot.bury(0.0)
+    assert [type(event) for event in events] == [Failed, Ended]
+    assert events[1].lost == []
+
+
+def test_of_a_chunk_that_is_one_task_nothing_is_asked_for(ends):
+    slot, _ = ends
+    slot.give(Chunk(7, 1, 0, 1), PROGRAM, None, None)
+    slot.take_back()
+    assert not slot.hands[0].asked_back
 
 
 # -- what makes no sense ----------------------------------------------------------------------

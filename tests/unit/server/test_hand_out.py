@@ -66,9 +66,49 @@ def test_an_idle_one_behind_them_gets_it(world: World) -> None:
 
 def test_all_that_waited_get_of_what_is_for_anybody(world: World, asked: list[int]) -> None:
     nodes = waiting(world, idle=0)
-    world.submit(1000, max_parallel=500)
+    world.submit(1000, max_parallel=500, priority=-1)
     batch = world.submit(1000)
     assert [node.leases[0][0] for node in nodes] == [batch] * NODES
+
+
+def test_what_must_not_wait_on_a_node_does_not_wait_for_ever_beside_what_may(
+    world: World, asked: list[int]
+) -> None:
+    nodes = waiting(world, idle=0)
+    strict = world.submit(1, max_parallel=1, priority=1)
+    plain = world.submit(1000)
+    assert [node.leases for node in nodes] == [[]] * NODES
+    assert len(asked) <= 3, "one is asked for, in each turn"
+    world.send(nodes[7].peer, Want(4, 1))  # it had nothing else to do at last
+    world.clock.turn()
+    assert (strict, [(0, 1)]) in nodes[7].leases
+    assert all(plain in dict(node.leases) for node in nodes)
+
+
+def test_what_waits_for_an_idle_slot_keeps_back_only_what_comes_behind_it(world: World) -> None:
+    nodes = waiting(world, idle=0)
+    world.submit(1000, rerun=False)
+    plain = world.submit(1000, priority=1)
+    assert [node.leases[0][0] for node in nodes] == [plain] * NODES
+
+
+def test_a_slot_with_nothing_to_do_comes_before_those_that_want_some_ahead(world: World) -> None:
+    first, second = Hand(world, "first", 4), Hand(world, "second", 4)
+    world.send(first.peer, Want(4, 0))
+    world.send(second.peer, Want(4, 4))
+    batches = [world.submit(1), world.submit(1)]
+    assert [batch for batch, _ in second.leases] == batches
+    assert first.leases == []
+
+
+def test_who_has_nothing_to_do_any_more_waits_among_those(world: World) -> None:
+    node = Hand(world, "node", 4)
+    world.send(node.peer, Want(4, 0))
+    world.send(node.peer, Want(4, 2))
+    batches = [world.submit(1) for _ in range(4)]
+    assert [batch for batch, _ in node.leases] == batches
+    world.submit(1)
+    assert len(node.leases) == 4, "what it wanted, it has been given"
 
 
 def test_what_one_of_them_is_not_to_try_again_goes_to_the_next(world: World) -> None:

@@ -271,7 +271,8 @@ class LedgerMachine(LedgerTruths):
         counts = self._counts(node, idle)
         grant = self.ledger.lease(node, free, idle=idle, now=self.now)
         if grant is None:
-            assert not any(must for must, _ in counts.values())
+            found = [self._rank(batch) for batch, (must, _) in counts.items() if must]
+            assert not found or (not idle and self._waits_for_idle(node) <= min(found))
             self._check_exhausted()
             return
         naive, size = self.batches[grant.batch], sum(b - a for a, b in grant.ranges)
@@ -288,6 +289,12 @@ class LedgerMachine(LedgerTruths):
             batch: naive.count_for(f"n{node}", self.now, alone=alone, idle=idle)
             for batch, naive in self.batches.items()
         }
+
+    def _waits_for_idle(self, node: int) -> tuple[int, int]:
+        """The rank of the first batch that would give the node something if a slot were idle."""
+        counts = self._counts(node, 1)
+        ranks = [self._rank(b) for b, (_, may) in counts.items() if may and self.batches[b].strict]
+        return min(ranks, default=(9, 9))
 
     def _rank(self, batch: int) -> tuple[int, int]:
         return -self.batches[batch].options.priority, self._busy(batch)

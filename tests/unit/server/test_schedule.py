@@ -63,9 +63,28 @@ def test_five_thousand_batches_in_any_order_of_changes(node):
 
 
 def test_what_is_passed_over_for_one_node_is_there_for_the_next(node):
-    schedule, _ = scheduled(batch_of(1, rerun=False, priority=2), batch_of(2))
+    schedule, _ = scheduled(batch_of(1, rerun=False, priority=2), batch_of(2, priority=3))
     assert schedule.choose(node, 0, alone=True).id == 2
+    schedule, _ = scheduled(batch_of(1, rerun=False, priority=2), batch_of(2))
     assert schedule.choose(node, 1, alone=True).id == 1
+
+
+def test_what_waits_for_an_idle_slot_and_comes_first_is_not_overtaken_for_ever(node):
+    schedule, known = scheduled(batch_of(1, rerun=False, priority=2), batch_of(2))
+    assert schedule.choose(node, 0, alone=True) is None
+    assert schedule.for_idle_alone
+    known[1].pending.discard(0, 5)
+    assert schedule.choose(node, 0, alone=True).id == 2
+    assert not schedule.for_idle_alone
+
+
+def test_what_waits_for_another_node_keeps_nothing_from_this_one(node):
+    batch = batch_of(1, rerun=False, priority=2)
+    batch.pending.discard(0, 5)
+    batch.again.add(0, due=0.0, avoid="n1", now=0.0)
+    schedule, _ = scheduled(batch, batch_of(2))
+    assert schedule.choose(node, 0, alone=False).id == 2
+    assert schedule.choose(Node(2, "n2", 4, 0.0), 0, alone=False) is None
 
 
 def test_nothing_for_this_node_is_not_nothing_at_all(node):
