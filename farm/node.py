@@ -86,6 +86,8 @@ class Node:
         if batch in self._work:
             work = self._work[batch]
             work.ready, work.by_value, work.once, work.counted = True, by_value, once, counted
+            if once:  # it came for a slot that is idle
+                self._work.move_to_end(batch, last=False)
 
     def block(self, batch: int, block: Block) -> None:
         """A block of arguments has come."""
@@ -182,7 +184,9 @@ class Node:
             while work.ready and work.pending and (idle or ahead):
                 behind = not idle
                 if behind and work.once:
-                    break  # what waits in a slot that dies may have begun
+                    # What waits in a slot that dies may have begun, and if others were put there
+                    # in its place, no slot would ever be idle for it.
+                    return chosen
                 if behind and work.chunk_size(self.slots) * work.mean >= AHEAD_SECONDS:
                     break
                 chunk = self._cut(work)

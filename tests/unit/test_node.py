@@ -317,8 +317,9 @@ def test_tasks_that_must_not_run_twice_come_alone_and_never_behind_another():
     assert node.chunks(idle=0, ahead=2) == []
 
 
-def test_others_go_behind_a_running_one_although_some_must_not_run_twice():
-    node = once_node(mean=1e-6)
+def test_others_go_behind_a_running_one_that_must_not_run_twice():
+    node = once_node(count=2, mean=1e-6)
+    node.chunks(idle=2, ahead=0)
     give(node, 2, 10, 1e-6)
     assert [(c.batch, behind) for c, behind in node.chunks(idle=0, ahead=1)] == [(2, True)]
 
@@ -349,6 +350,18 @@ def test_what_a_dead_slot_had_begun_is_run_again_if_it_may():
     node.events([base.Ended(1, 1, [(0, 1)], begun=True)])
     assert node.delivery.report(1) is None
     assert [chunk.start for chunk, _ in node.chunks(1, 0)] == [0]
+
+
+def test_what_must_not_run_twice_has_the_next_idle_slot_and_nothing_takes_its_place():
+    """It never waits behind a running chunk, which others that are short would do all the time."""
+    node = ready_node(count=1000, mean=0.001)
+    node.chunks(2, 0)
+    give(node, 2, 1, once=True)
+    assert node.chunks(0, 2) == []
+    node.lease(Lease(1, [(1000, 2000)], 0.001))
+    assert node.chunks(0, 2) == []
+    found = [(chunk.batch, behind) for chunk, behind in node.chunks(1, 1)]
+    assert found == [(2, False), (1, True)]
 
 
 # -- a batch that is paused ----------------------------------------------------------------------
