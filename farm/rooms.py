@@ -56,6 +56,8 @@ class Lent:
 
     def end(self) -> None:
         """What was lent is not looked at any more: its rooms are free."""
+        if not self._lent:
+            return  # nearly always: most messages are small
         for view, room in self._lent:
             try:
                 view.release()

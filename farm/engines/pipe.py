@@ -64,12 +64,12 @@ def _tell_apart(error: OSError) -> None:
 
 def parts(*pieces: bytes) -> list[bytes]:
     """What carries a message of some pieces, in one if that is no more than a copy of little."""
-    size = sum(map(len, pieces))
-    head = _LENGTH.pack(size)
-    if size < _LARGE:
-        return [b"".join((head, *pieces))]
     first, *others = pieces
-    return [head + first, *others] if len(first) < _LARGE else [head, *pieces]
+    size = sum(map(len, pieces)) if others else len(first)
+    head = _LENGTH.pack(size)
+    if len(first) >= _LARGE:
+        return [head, *pieces]
+    return [head + first, *others] if size >= _LARGE or not others else [head + b"".join(pieces)]
 
 
 class Incoming:

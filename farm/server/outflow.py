@@ -101,6 +101,8 @@ class Outflow:
                 # Whoever answers has others to answer: they are not to hear of it.
                 log.info("a tunnel is broken: %s", error)
                 self._transport.abort()
+        elif max(map(len, parts)) < LARGE:
+            self.write(b"".join(parts))
         else:
             for data in joined(parts):
                 self.write(data)

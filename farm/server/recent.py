@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from farm.wire.messages import Outcome
 
@@ -62,16 +63,14 @@ class Recent:
         known = self._batches.get(batch)
         if known is None or seq < known.since:
             return None
+        # Nearly always only the last one is asked for, and many are kept.
+        behind = list(takewhile(lambda row: row[0] > seq, reversed(known.rows)))
         found: list[Outcome] = []
         size = 0
-        for place, outcome in known.rows:
-            if place <= seq:
-                continue
+        while behind and size < self._page_bytes and len(found) < self._page_rows:
+            seq, outcome = behind.pop()
             found.append(outcome)
             size += _size(outcome)
-            seq = place
-            if size >= self._page_bytes or len(found) >= self._page_rows:
-                break
         return found, seq
 
     def _keep(self, batch: int, seq: int, outcome: Outcome) -> None:

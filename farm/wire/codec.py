@@ -7,6 +7,7 @@ of which `farm.wire.builtins` reads builtin values alone.
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TypeVar
 
 import msgspec
@@ -103,20 +104,23 @@ def encode(number: int, body: Message) -> bytes:
 
 def encode_pieces(number: int, body: Message) -> list[bytes]:
     """As `encode`, with each large payload as a piece of its own, which is not copied."""
-    if isinstance(body, messages.Block):
-        if _is_large(body):
-            return pieces.cut(encode(number, _marked(body)), [body.payload])
-    elif field := _CARRIERS.get(type(body)):
+    field = _CARRIERS.get(type(body))
+    if field is not None:
         some = getattr(body, field)
-        if len(some) <= _FEW and (payloads := [one.payload for one in some if _is_large(one)]):
-            marked = [_marked(one) if _is_large(one) else one for one in some]
-            body = msgspec.structs.replace(body, **{field: marked})
-            return pieces.cut(encode(number, body), payloads)
-    return [encode(number, body)]
+        for one in some if len(some) <= _FEW else ():
+            if len(one.payload) >= pieces.LARGE:
+                return _scattered(number, body, field)
+    elif type(body) is messages.Block and len(body.payload) >= pieces.LARGE:
+        return pieces.cut(encode(number, _marked(body)), [body.payload])
+    return [_encoder.encode((number, body))]
 
 
-def _is_large(one: messages.Block | messages.Outcome | leases.Part) -> bool:
-    return len(one.payload) >= pieces.LARGE
+def _scattered(number: int, body: Message, field: str) -> list[bytes]:
+    some = getattr(body, field)
+    large = [len(one.payload) >= pieces.LARGE for one in some]
+    marked = [_marked(one) if is_so else one for one, is_so in zip(some, large, strict=True)]
+    body = msgspec.structs.replace(body, **{field: marked})
+    return pieces.cut(encode(number, body), [one.payload for one in compress(some, large)])
 
 
 def _marked(one: M) -> M:
