@@ -172,7 +172,7 @@ class Slot:
 
     def _unheard(self) -> tuple[Hand | None, range]:
         """The tasks that have begun and were not heard of, of the oldest chunk that has any."""
-        running, index = self._running(), self._shown.index
+        running, index = self._running()
         for hand in self.hands if running else ():
             over = hand is not running or index < 0
             last = hand.stop - 1 if over else index
@@ -313,9 +313,14 @@ class Slot:
     def _send(self, *messages: ToSlot) -> None:
         self.pipe.send(*map(encode_pieces, messages))
 
-    def _running(self) -> Hand | None:
-        """The chunk that runs: not the oldest one if the end of that has not been heard yet."""
-        return self._hand_of(self._shown.chunk)
+    def _running(self) -> tuple[Hand | None, int]:
+        """The chunk that runs, and its task that does; -1 if there is none.
+
+        The chunk is not the oldest one if the end of that has not been heard yet. Where it is cut,
+        what is shown may be the first task that does not begin: the one before it is being packed.
+        """
+        hand, index = self._hand_of(self._shown.chunk), self._shown.index
+        return hand, index if hand is None else min(index, hand.stop - 1)
 
     def _enforce_sense(self, now: float) -> None:
         """Distrust a slot that has said all of a chunk, and of which half of a message came last.
@@ -335,7 +340,7 @@ class Slot:
     def _enforce_limit(self, now: float) -> None:
         if all(hand.timeout is None for hand in self.hands):
             return  # nearly always: this is asked with each message, and `index` takes a while
-        began, index, hand = self._shown.began, self._shown.index, self._running()
+        began, (hand, index) = self._shown.began, self._running()
         limit = None if hand is None else hand.timeout
         if limit is None or not began:
             return
@@ -356,7 +361,7 @@ class Slot:
             return hand, range(max(hand.position, tasks.start), tasks.stop)
         if doom.reason == "broken" if doom else code in (BROKEN, PIPE_TAKEN):
             return self._unheard()
-        hand, index = self._running(), self._shown.index
+        hand, index = self._running()
         guilty = doom is None or (doom.reason == "timeout" and doom.index == index)
         if hand is None or not hand.owes(index) or not guilty:
             return None, range(0)

@@ -96,6 +96,25 @@ def test_what_will_not_begin_is_not_blamed_on_the_task_that_kills_the_slot(ends,
     assert events[1].lost == []
 
 
+@pytest.mark.parametrize(("code", "kind"), [(-11, "crash"), (BROKEN, "crash"), (-15, "timeout")])
+def test_the_last_task_of_a_chunk_that_was_cut_is_to_blame_for_what_its_result_does(
+    ends, shown, code, kind
+):
+    """The place behind it is that of a task which will not begin."""
+    slot, link = ends
+    slot.process.exitcode = code
+    slot.give(Chunk(7, 1, 0, 9), PROGRAM, 5.0, None)
+    run_up_to(shown, 7, 0, 3)
+    say(link, Done(0, 2, b"", b""), Cut(7, 3))
+    slot.listen(0.0)
+    shown.watch()
+    if kind == "timeout":
+        slot.enforce(time.monotonic() + 6.0)
+    (failed, ended), reason = slot.bury(time.monotonic())
+    assert (failed.index, failed.kind) == (2, kind)
+    assert (ended.lost, reason) == ([], None)
+
+
 def test_of_a_chunk_that_is_one_task_nothing_is_asked_for(ends):
     slot, _ = ends
     slot.give(Chunk(7, 1, 0, 1), PROGRAM, None, None)
