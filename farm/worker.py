@@ -224,10 +224,12 @@ class Worker:
         self._channel.write(*codec.encode_pieces(number, message))
 
     def _receive(self) -> None:
-        assert self._channel is not None
-        for frame in self._channel.read():
+        channel = self._channel
+        assert channel is not None
+        for frame in channel.read():
             for asked in self._dialogue.hear(*codec.decode_reply(frame)):
                 self._write(*asked)
+        channel.recycle()
 
     # -- connections --------------------------------------------------------------------------
 

@@ -258,6 +258,7 @@ class Link:
             if outbox.channel.wait(seconds, or_sent=not is_sent):
                 for frame in (frames := outbox.channel.read()):
                     self._answer(*codec.decode_reply(frame))
+                outbox.channel.recycle()
                 if frames:
                     self._backoff.was_of_use()
             self._send_again(outbox)

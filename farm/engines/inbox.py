@@ -169,6 +169,7 @@ class Inbox:
         """
         for frame in self._pipe.receive():
             self._take(decode_to_slot(frame))
+        self._pipe.recycle()
 
     def _take(self, message: ToSlot) -> None:
         match message:

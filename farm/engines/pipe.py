@@ -207,11 +207,10 @@ class OwnerPipe:
                 self._outgoing.popleft()
 
     def receive(self) -> list[Data]:
-        """The frames that are complete, to be looked at until the next call.
+        """The frames that are complete, to be looked at until `recycle`.
 
         What one call reads is bounded.
         """
-        self._incoming.recycle()
         found: list[Data] = []
         for _ in range(_READS_AT_ONCE):
             try:
@@ -227,6 +226,11 @@ class OwnerPipe:
                 break
         self.partial = self._incoming.partial
         return found
+
+    def recycle(self) -> None:
+        """The frames that were given are not looked at any more: the slot may say nothing else for
+        long."""
+        self._incoming.recycle()
 
     def close(self) -> None:
         """Close the owner's end; the slot takes that for the owner's death."""
@@ -249,13 +253,12 @@ class SlotPipe:
     def receive(self) -> list[Data]:
         """The frames that are complete after one more read; maybe none, if they are long.
 
-        They are to be looked at until the next call.
+        They are to be looked at until `recycle`.
 
         Raises:
             OwnerGone: the owner's end is closed.
             PipeTaken: there is no pipe any more, or a part of what came is missing.
         """
-        self._incoming.recycle()
         if self._incoming.broken:
             raise PipeTaken("a part of what the slot was sent is missing")
         try:
@@ -266,3 +269,7 @@ class SlotPipe:
         if not count:
             raise OwnerGone("the owner of the slot is gone")
         return self._incoming.frames()
+
+    def recycle(self) -> None:
+        """The frames that were given are not looked at any more."""
+        self._incoming.recycle()

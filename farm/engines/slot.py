@@ -146,6 +146,7 @@ class Slot:
                 events += self._cut(message)
             else:
                 events += self.hands[0].take(self._judged(message))
+        self.pipe.recycle()
         if self.pipe.broken:
             self._distrust(now)
         if self.pipe.closed and self._broken_by is None:

@@ -172,14 +172,13 @@ class Channel:
     def read(self) -> list[Frame]:
         """The frames that have arrived, maybe none; does not wait.
 
-        They are there to be looked at until this is called again.
+        They are there to be looked at until `recycle`.
 
         Raises:
             EOFError: the peer has closed the connection.
             OSError: the connection is lost.
             ProtocolError: what arrived is not frames.
         """
-        self._reader.recycle()
         frames: list[Frame] = []
         while True:
             try:
@@ -193,6 +192,10 @@ class Channel:
             frames.extend(self._reader.frames())
             if is_all:
                 return frames
+
+    def recycle(self) -> None:
+        """The frames that were given are not looked at any more: none may follow for long."""
+        self._reader.recycle()
 
     def _read_plainly(self) -> bool:
         """Take what the network has; whether that was all of it."""

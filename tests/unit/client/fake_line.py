@@ -61,6 +61,9 @@ class Line:
             found, self._frames = list(self._frames), deque()
         return found
 
+    def recycle(self) -> None:
+        """Nothing was lent."""
+
     def close(self) -> None:
         with self._news:
             self.closed = True

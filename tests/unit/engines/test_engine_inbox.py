@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+import tracemalloc
 from collections import deque
 
 import pytest
@@ -257,3 +258,17 @@ def test_the_owner_is_told_what_was_dropped_while_something_was_sent(slot):
     slot.say(Leave())
     first.join(PATIENCE)
     assert not first.is_alive()
+
+
+def test_a_block_is_in_memory_once_while_its_tasks_run(slot):
+    size = 8 << 20
+    run = Run(7, 1, 0, 1)
+    sender = threading.Thread(target=lambda: slot.say(UseBlock(0, bytes(size)), run))
+    tracemalloc.start()
+    try:
+        sender.start()
+        assert slot.inbox.next() is not None
+        sender.join()
+        assert size < tracemalloc.get_traced_memory()[0] < 2 * size
+    finally:
+        tracemalloc.stop()

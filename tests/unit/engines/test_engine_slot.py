@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -70,6 +72,23 @@ def test_a_spent_slot_may_say_that_it_has_dropped_what_was_given_up_with_it(ends
     say(link, Spent(), Finished(8))
     assert slot.listen(0.0) == [Ended(7, 1, [(0, 2)]), Ended(8, 1, [(2, 4)])]
     assert not slot.idle
+
+
+def test_what_a_slot_has_said_is_kept_no_longer_than_it_takes_to_hear_it(ends):
+    """It may say nothing else for long, and many slots may have said much."""
+    slot, link = ends
+    slot.give(Chunk(7, 1, 0, 9), PROGRAM, None, None)
+    size = 8 << 20
+    sender = threading.Thread(target=lambda: say(link, Done(0, 1, bytes(size), b"")))
+    tracemalloc.start()
+    try:
+        sender.start()
+        while not slot.listen(0.0):
+            pass
+        sender.join()
+        assert tracemalloc.get_traced_memory()[0] < size
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_a_slot_was_told_too_late_to_leave_is_over_with_its_chunk(ends):
