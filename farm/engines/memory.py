@@ -103,8 +103,8 @@ class MemoryLimit:
         """Call something of farm's own that can be repeated; it does not fail by the limit."""
         try:
             return function()
-        except MemoryError:
-            if self._memory is None:
+        except (MemoryError, SystemError) as error:
+            if self._memory is None or not _out_of_memory(error):
                 raise
             with self.eased:
                 return function()

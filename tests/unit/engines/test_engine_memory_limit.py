@@ -39,3 +39,28 @@ def test_another_error_is_the_task_s_own(limit, error):
 def test_without_a_limit_none_was_exceeded(limit):
     assert limit.describe(LOST, 3, 4).kind == "error"
     assert not limit.exceeded
+
+
+@pytest.mark.parametrize("error", [MemoryError(), LOST], ids=["told", "lost"])
+def test_farm_s_own_work_is_done_beyond_the_limit(limit, error):
+    limit.enter(LIMIT)
+    raised = [error]
+
+    def work():
+        if raised:
+            raise raised.pop()
+        return limit.eased.users
+
+    assert limit.insist(work) == 1
+    assert not limit.exceeded
+
+
+@pytest.mark.parametrize("error", [SystemError("bad call"), ValueError()])
+def test_another_error_of_farm_s_own_work_stays_one(limit, error):
+    limit.enter(LIMIT)
+
+    def work():
+        raise error
+
+    with pytest.raises(type(error)):
+        limit.insist(work)
