@@ -243,12 +243,16 @@ class ResultIterator:
         return made - self._taken < self._ahead
 
     def put(self, start: int, values: list[Any]) -> None:
-        """Results from the index ``start`` on."""
+        """Results from the index ``start`` on; none behind its end, which may have been told."""
+        if self._end is not None:
+            return
         places = range(start, start + len(values)) if self._ordered else self._arrivals
         self._came.update((place, (True, v)) for v, place in zip(values, places, strict=False))
 
     def put_error(self, index: int, error: BaseException) -> None:
         """One of the calls failed; the others go on."""
+        if self._end is not None:
+            return
         self._came[index if self._ordered else next(self._arrivals)] = False, error
 
     def close(self, total: int) -> None:

@@ -85,6 +85,23 @@ def test_who_maps_and_whose_results_could_not_be_taken_is_told(pool, link, monke
     assert not pool._mappings
 
 
+@pytest.mark.parametrize("late", [done(1, [1, 2]), failed(1)])
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_whoever_was_told_that_no_more_results_come_gets_none(
+    pool, link, monkeypatch, method, late
+):
+    found = getattr(pool, method)(abs, range(3))
+    eventually(lambda: link.accept() or _is_closed(link), "all are sent")
+    link.accept()
+    with monkeypatch.context() as patch:
+        patch.setattr(found, "put", no_memory)
+        link.page([done(2, [2])])
+    for page in ([], [done(0, [0])], [late]):
+        link.page(page)
+        with pytest.raises(FarmError, match="could not be taken: MemoryError"):
+            found.next(PATIENCE)
+
+
 def test_calls_that_could_not_be_sent_when_there_was_room_fail(pool, link, monkeypatch):
     first = pool.apply_async(abs, (-1,))
     link.request(Submit)
