@@ -20,6 +20,8 @@ class Line:
         self.largest = largest
         self.asked: list[tuple[int, Any]] = []
         self.closed = False
+        self.lent = False
+        """Whether what was read is still being looked at."""
         self._frames: deque[bytes] = deque()
         self._news = threading.Condition()
 
@@ -59,10 +61,11 @@ class Line:
             if self.closed and not self._frames:
                 raise EOFError("the server has closed the connection")
             found, self._frames = list(self._frames), deque()
+            self.lent = True
         return found
 
     def recycle(self) -> None:
-        """Nothing was lent."""
+        self.lent = False
 
     def close(self) -> None:
         with self._news:

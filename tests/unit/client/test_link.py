@@ -29,6 +29,13 @@ def test_an_answer_comes_to_who_asked(link, line):
     assert error.value.code == "unknown-batch"
 
 
+def test_what_was_read_is_not_kept_until_more_is(link, line):
+    reply = link.ask(GetNodes())
+    line.say(line.numbers(1)[0], Nodes([]))
+    reply.result(PATIENCE)
+    eventually(lambda: not line.lent, "what was read is given back")
+
+
 # -- busy -------------------------------------------------------------------------------------
 
 
