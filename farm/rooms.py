@@ -26,9 +26,12 @@ class Rooms:
         self._free: list[bytearray] = []
 
     def take(self, least: int) -> bytearray:
-        """One of ``least`` bytes if it is a new one, else of as many as it has; filled with
-        anything."""
-        return self._free.pop() if self._free else bytearray(least)
+        """One of at least so many bytes, filled with anything."""
+        if not self._free:
+            return bytearray(least)
+        room = self._free.pop()
+        room += bytes(max(0, least - len(room)))
+        return room
 
     def give_back(self, room: bytearray) -> None:
         """Nobody reads what is in it any more."""

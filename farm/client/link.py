@@ -30,7 +30,7 @@ from farm.wire.address import Address
 from farm.wire.channel import Channel
 from farm.wire.credentials import Credentials
 from farm.wire.greeting import Backoff, Reprieve, greet
-from farm.wire.messages import Cancel, Message, Welcome
+from farm.wire.messages import Cancel, Message, Refused, Welcome
 from farm.wire.opening import connect
 
 log = logging.getLogger("farm.client")
@@ -271,7 +271,8 @@ class Link:
                 outbox.put(number, request, codec.encode_pieces(number, request))
 
     def _answer(self, number: int, body: Message) -> None:
-        request, awaited = self._asked.request(number), self._asked.is_awaited(number)
+        request = self._asked.request(number)
+        awaited = isinstance(body, Refused) and self._asked.is_awaited(number)
         if not self._put_off.takes(number, request, body, time.monotonic(), awaited=awaited):
             self._asked.answer(number, body)
 

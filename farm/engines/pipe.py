@@ -133,11 +133,9 @@ class Incoming:
 
     def _begin_large(self, begin: int, length: int) -> None:
         """The last frame that has begun to come is read to where it is to be."""
-        room = self._rooms.take(length)
-        if len(room) < length:
-            room += bytes(length - len(room))
-        self._large, self._size, self._filled = room, length, len(self._buffer) - begin
-        room[: self._filled] = memoryview(self._buffer)[begin:]
+        self._large, self._size = self._rooms.take(length), length
+        self._filled = len(self._buffer) - begin
+        self._large[: self._filled] = memoryview(self._buffer)[begin:]
         self._buffer.clear()
 
     def recycle(self) -> None:

@@ -196,8 +196,6 @@ class FrameReader:
     def _begin_large(self, start: int, size: int) -> None:
         self._size, self._filled = size, len(self._buffer) - start
         self._large = self._rooms.take(min(size, max(LARGE, _GROWTH * self._filled)))
-        if len(self._large) < self._filled:
-            self._large += bytes(self._filled - len(self._large))
         self._large[: self._filled] = memoryview(self._buffer)[start:]
         self._buffer.clear()
 

@@ -17,6 +17,13 @@ def test_a_room_that_is_free_is_used_again():
     assert rooms.take(1) is room
 
 
+def test_a_room_that_is_too_small_is_made_larger():
+    rooms = Rooms()
+    rooms.give_back(room := bytearray(10))
+    assert rooms.take(25) is room
+    assert len(room) == 25
+
+
 def test_who_looks_at_what_is_not_lent_any_more_gets_an_error():
     lent = Lent(Rooms())
     view = lent.lend(bytearray(100), 10)
